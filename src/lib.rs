@@ -1,0 +1,28 @@
+//! `runner` drives declarative YAML test cases against an LLM stack and records or replays what the
+//! stack says to its inference providers.
+//!
+//! # Architecture
+//!
+//! Data flows one way, one type per arrow:
+//! `Args + Env → RunOptions → documents → Plan of Trials → Events → Summary → ExitStatus`.
+//!
+//! | module | concern |
+//! |---|---|
+//! | [`cli`] | arguments, subcommands, exit status; the only place that knows clap |
+//! | [`report`] | one file per output; learns what happened from events alone |
+//! | [`exec`] | scheduler on libtest-mimic, one trial, events |
+//! | [`plan`] | the one bridge from YAML to the domain, pure: resolve, matrix, select, template, lower |
+//! | [`schema`] | YAML as written: suites, setups, stacks, cases; locations, no meaning |
+//! | [`source`] | finding files, located YAML nodes, problems with excerpts |
+//! | [`check`] | assertions over values and streams |
+//! | [`http`] | requests, responses, client transports, SSE and NDJSON decoding without I/O |
+//! | [`target`] | URL, server process, in-process stack; start, readiness, shutdown guards |
+//! | [`record`] | key, canonical JSON, normalisers, store, upstream formats, redaction, proxy |
+//! | [`stack`] | the in-process stack: run config, routing, one file per API and per provider |
+//!
+//! Dependencies point one way: `cli → report, exec → plan → schema → source`. The leaves (`check`,
+//! `http`, `target`, `record`, `stack`) own their types and import none of `schema`, `plan`, `exec`,
+//! `report`. Four failures have four words: `Problem` (the user's files), `Mismatch` (the system under
+//! test), `Fault` (the environment), `Miss` (a recording). Only `cli` and `report` write to the terminal.
+
+pub mod http;
