@@ -1,0 +1,333 @@
+//! From located nodes to typed documents, collecting every mistake on the way.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::source::nearest::suggestion;
+use crate::source::{Located, Node, NodeValue, Problem, Problems};
+
+/// A type that can be read from a node. `None` means that at least one problem was pushed.
+pub trait Decode: Sized {
+    /// What the user should have written, as in "expected …".
+    const EXPECTED: &'static str;
+
+    fn decode(node: &Node, problems: &mut Problems) -> Option<Self>;
+
+    /// The value of a key that is not there; `None` when the key is required.
+    fn absent() -> Option<Self> {
+        None
+    }
+}
+
+/// "expected X, found Y", pointing at the node.
+pub(crate) fn wrong_kind<T: Decode>(node: &Node) -> Problem {
+    node.problem(format!("expected {}, found {}", T::EXPECTED, node.kind()))
+}
+
+/// Declares a YAML mapping: the struct, and a [`Decode`] that reports wrong kinds, unknown keys with the
+/// nearest known one, duplicate keys and missing keys, all at once. `field as "key"` names a key that is a
+/// Rust keyword.
+macro_rules! record {
+    ($(#[$meta:meta])* $vis:vis struct $name:ident {
+        $($(#[$field_meta:meta])* $field:ident $(as $key:literal)? : $ty:ty),* $(,)?
+    }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone)]
+        $vis struct $name {
+            /// Where the mapping was written.
+            pub span: $crate::source::Span,
+            $($(#[$field_meta])* pub $field: $ty),*
+        }
+
+        impl $name {
+            /// The keys a user may write.
+            $vis const KEYS: &'static [&'static str] = &[$(record!(@key $field $(as $key)?)),*];
+        }
+
+        impl $crate::schema::decode::Decode for $name {
+            const EXPECTED: &'static str = "a mapping";
+
+            fn decode(node: &$crate::source::Node, problems: &mut $crate::source::Problems) -> Option<Self> {
+                let fields = $crate::schema::decode::Fields::of(node, Self::KEYS, problems)?;
+                $(let $field = fields.take::<$ty>(record!(@key $field $(as $key)?), problems);)*
+                Some(Self { span: node.span.clone(), $($field: $field?),* })
+            }
+        }
+    };
+    (@key $field:ident as $key:literal) => { $key };
+    (@key $field:ident) => { stringify!($field) };
+}
+pub(crate) use record;
+
+/// The pairs of a mapping, checked for unknown and duplicate keys.
+pub(crate) struct Fields<'a> {
+    node: &'a Node,
+    pairs: &'a [(Located<String>, Node)],
+}
+
+impl<'a> Fields<'a> {
+    pub(crate) fn of(node: &'a Node, known: &[&str], problems: &mut Problems) -> Option<Self> {
+        let fields = Self::any(node, problems)?;
+        for (key, _) in fields.pairs {
+            if !known.contains(&key.as_str()) {
+                problems.push(key.problem(format!("unknown key `{}`", key.value)).help(suggestion(key, known)));
+            }
+        }
+        Some(fields)
+    }
+
+    /// Like [`Fields::of`] where any key may stand.
+    pub(crate) fn any(node: &'a Node, problems: &mut Problems) -> Option<Self> {
+        let NodeValue::Map(pairs) = &node.value else {
+            problems.push(node.problem(format!("expected a mapping, found {}", node.kind())));
+            return None;
+        };
+        for (index, (key, _)) in pairs.iter().enumerate() {
+            if let Some((first, _)) = pairs[..index].iter().find(|(earlier, _)| earlier.value == key.value) {
+                let problem = key.problem(format!("the key `{}` is written twice", key.value));
+                problems.push(problem.label("again here").other(&first.span, "first here"));
+            }
+        }
+        Some(Self { node, pairs })
+    }
+
+    pub(crate) fn pairs(&self) -> &'a [(Located<String>, Node)] {
+        self.pairs
+    }
+
+    pub(crate) fn get(&self, key: &str) -> Option<&'a Node> {
+        self.pairs.iter().find(|(written, _)| written.value == key).map(|(_, node)| node)
+    }
+
+    pub(crate) fn take<T: Decode>(&self, key: &str, problems: &mut Problems) -> Option<T> {
+        match self.get(key) {
+            Some(node) => T::decode(node, problems),
+            None => T::absent().or_else(|| {
+                problems.push(self.node.problem(format!("missing key `{key}`: {}", T::EXPECTED)));
+                None
+            }),
+        }
+    }
+}
+
+impl Decode for Node {
+    const EXPECTED: &'static str = "a value";
+    fn decode(node: &Node, _: &mut Problems) -> Option<Self> {
+        Some(node.clone())
+    }
+}
+
+impl Decode for String {
+    const EXPECTED: &'static str = "text";
+    fn decode(node: &Node, problems: &mut Problems) -> Option<Self> {
+        match &node.value {
+            NodeValue::Text(text) => Some(text.clone()),
+            NodeValue::Number(_) | NodeValue::Bool(_) => {
+                let written = &node.span.file.text[node.span.start..node.span.end];
+                problems.push(wrong_kind::<Self>(node).help(format!("write it in quotes: \"{written}\"")));
+                None
+            }
+            _ => {
+                problems.push(wrong_kind::<Self>(node));
+                None
+            }
+        }
+    }
+}
+
+impl Decode for bool {
+    const EXPECTED: &'static str = "true or false";
+    fn decode(node: &Node, problems: &mut Problems) -> Option<Self> {
+        match &node.value {
+            NodeValue::Bool(value) => Some(*value),
+            _ => {
+                problems.push(wrong_kind::<Self>(node));
+                None
+            }
+        }
+    }
+}
+
+impl Decode for u64 {
+    const EXPECTED: &'static str = "a whole number";
+    fn decode(node: &Node, problems: &mut Problems) -> Option<Self> {
+        let number = match &node.value {
+            NodeValue::Number(number) => number.as_u64(),
+            _ => None,
+        };
+        if number.is_none() {
+            problems.push(wrong_kind::<Self>(node));
+        }
+        number
+    }
+}
+
+impl Decode for Duration {
+    const EXPECTED: &'static str = "a duration such as 250ms, 2s or 1m";
+    fn decode(node: &Node, problems: &mut Problems) -> Option<Self> {
+        let duration = match &node.value {
+            NodeValue::Text(text) => parse_duration(text),
+            _ => None,
+        };
+        if duration.is_none() {
+            problems.push(wrong_kind::<Self>(node));
+        }
+        duration
+    }
+}
+
+/// `250ms`, `2s`, `1.5m`: a number and a unit.
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    let digits = text.find(|c: char| !(c.is_ascii_digit() || c == '.'))?;
+    let (number, unit) = text.split_at(digits);
+    let seconds = match unit {
+        "ms" => 0.001,
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return None,
+    };
+    Duration::try_from_secs_f64(number.parse::<f64>().ok()? * seconds).ok()
+}
+
+impl<T: Decode> Decode for Located<T> {
+    const EXPECTED: &'static str = T::EXPECTED;
+    fn decode(node: &Node, problems: &mut Problems) -> Option<Self> {
+        T::decode(node, problems).map(|value| Located::new(value, node.span.clone()))
+    }
+}
+
+impl<T: Decode> Decode for Option<T> {
+    const EXPECTED: &'static str = T::EXPECTED;
+    fn decode(node: &Node, problems: &mut Problems) -> Option<Self> {
+        T::decode(node, problems).map(Some)
+    }
+    fn absent() -> Option<Self> {
+        Some(None)
+    }
+}
+
+/// A list; a single value stands for a list of one.
+impl<T: Decode> Decode for Vec<T> {
+    const EXPECTED: &'static str = "a list";
+    fn decode(node: &Node, problems: &mut Problems) -> Option<Self> {
+        let NodeValue::List(items) = &node.value else {
+            return T::decode(node, problems).map(|one| vec![one]);
+        };
+        let decoded: Vec<Option<T>> = items.iter().map(|item| T::decode(item, problems)).collect();
+        decoded.into_iter().collect()
+    }
+    fn absent() -> Option<Self> {
+        Some(Vec::new())
+    }
+}
+
+/// A mapping from free names to values, in the order written.
+#[derive(Debug, Clone)]
+pub struct Table<T>(pub Vec<(Located<String>, T)>);
+
+impl<T> Default for Table<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T> Table<T> {
+    pub fn get(&self, key: &str) -> Option<&T> {
+        self.0.iter().find(|(name, _)| name.value == key).map(|(_, value)| value)
+    }
+    pub fn iter(&self) -> impl Iterator<Item = &(Located<String>, T)> {
+        self.0.iter()
+    }
+}
+
+impl<T: Decode> Decode for Table<T> {
+    const EXPECTED: &'static str = "a mapping";
+    fn decode(node: &Node, problems: &mut Problems) -> Option<Self> {
+        let fields = Fields::any(node, problems)?;
+        let pairs: Vec<Option<_>> = fields
+            .pairs()
+            .iter()
+            .map(|(key, value)| T::decode(value, problems).map(|value| (key.clone(), value)))
+            .collect();
+        pairs.into_iter().collect::<Option<Vec<_>>>().map(Self)
+    }
+    fn absent() -> Option<Self> {
+        Some(Self::default())
+    }
+}
+
+/// A scalar as text: what a flag or an environment variable would hold. Numbers and booleans are taken as written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scalar(pub String);
+
+impl Decode for Scalar {
+    const EXPECTED: &'static str = "text or a number";
+    fn decode(node: &Node, problems: &mut Problems) -> Option<Self> {
+        match node.to_json() {
+            Value::String(text) => Some(Self(text)),
+            value @ (Value::Number(_) | Value::Bool(_)) => Some(Self(value.to_string())),
+            _ => {
+                problems.push(wrong_kind::<Self>(node));
+                None
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::SourceFile;
+
+    record! {
+        #[expect(dead_code, reason = "only what decoding reports is looked at")]
+        struct Sample {
+            name: String,
+            when as "if": Option<String>,
+            wait: Option<Duration>,
+            list: Vec<u64>,
+        }
+    }
+
+    fn check(text: &str, want: &[&str]) {
+        let node = Node::parse(&SourceFile::inline("t.yaml", text)).expect("parses");
+        let mut problems = Problems::default();
+        let decoded = Sample::decode(&node, &mut problems);
+        let got: Vec<String> = problems
+            .iter()
+            .map(|p| {
+                let (line, column) = p.span.as_ref().expect("has a place").line_column();
+                let help = p.help.as_ref().map(|h| format!(" ({h})")).unwrap_or_default();
+                format!("{line}:{column} {}{help}", p.message)
+            })
+            .collect();
+        assert_eq!(got, want);
+        if want.is_empty() {
+            assert!(decoded.is_some());
+        }
+    }
+
+    #[test]
+    fn a_good_document_has_no_problems() {
+        check("name: a\nif: b\nwait: 250ms\nlist: [1, 2]\n", &[]);
+        check("name: a\nlist: 1\n", &[]);
+    }
+
+    #[test]
+    fn every_mistake_is_reported_at_its_place() {
+        check(
+            "nam: a\nif: 1\nwait: soon\nlist: [1, x, -2]\nif: b\n",
+            &[
+                "5:1 the key `if` is written twice",
+                "1:1 unknown key `nam` (did you mean `name`?)",
+                "1:1 missing key `name`: text",
+                "2:5 expected text, found a number (write it in quotes: \"1\")",
+                "3:7 expected a duration such as 250ms, 2s or 1m, found text",
+                "4:11 expected a whole number, found text",
+                "4:14 expected a whole number, found a number",
+            ],
+        );
+    }
+}

@@ -1,0 +1,17 @@
+//! `suites/*.yaml`: which cases run together, and the setup they use by default.
+
+use super::decode::record;
+use crate::source::Located;
+
+record! {
+    /// A named selection of cases.
+    pub struct Suite {
+        name: Located<String>,
+        description: Option<String>,
+        /// Folders, files, `file::case` or globs below `test_cases/`.
+        roots: Vec<Located<String>>,
+        /// The same forms; what they match is left out.
+        exclude: Vec<Located<String>>,
+        default_setup: Option<Located<String>>,
+    }
+}

@@ -1,0 +1,66 @@
+//! Where a project lies and which YAML files it has.
+
+use std::path::{Path, PathBuf};
+
+/// A directory with `suites/` and `test_cases/`, and the files below it.
+#[derive(Debug, Clone)]
+pub struct Project {
+    pub root: PathBuf,
+}
+
+/// The folders of a project that hold definitions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Folder {
+    Suites,
+    Setups,
+    Stacks,
+    TestCases,
+}
+
+impl Folder {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Suites => "suites",
+            Self::Setups => "setups",
+            Self::Stacks => "stacks",
+            Self::TestCases => "test_cases",
+        }
+    }
+}
+
+impl Project {
+    /// The nearest directory from `start` upwards that holds `suites/` and `test_cases/`.
+    pub fn find(start: &Path) -> Option<Self> {
+        let is_root = |dir: &&Path| dir.join("suites").is_dir() && dir.join("test_cases").is_dir();
+        start.ancestors().find(is_root).map(|root| Self { root: root.to_owned() })
+    }
+
+    /// Every `.yaml`/`.yml` file below a folder, relative to the root, in a stable order.
+    ///
+    /// # Errors
+    /// The path and the system's reason, when a directory cannot be read.
+    pub fn files(&self, folder: Folder) -> Result<Vec<PathBuf>, (PathBuf, std::io::Error)> {
+        let mut found = Vec::new();
+        let top = self.root.join(folder.name());
+        if top.is_dir() {
+            walk(&top, &mut found)?;
+        }
+        let mut relative: Vec<PathBuf> =
+            found.into_iter().filter_map(|path| path.strip_prefix(&self.root).map(Path::to_owned).ok()).collect();
+        relative.sort();
+        Ok(relative)
+    }
+}
+
+fn walk(dir: &Path, found: &mut Vec<PathBuf>) -> Result<(), (PathBuf, std::io::Error)> {
+    let entries = std::fs::read_dir(dir).map_err(|error| (dir.to_owned(), error))?;
+    for entry in entries {
+        let path = entry.map_err(|error| (dir.to_owned(), error))?.path();
+        if path.is_dir() {
+            walk(&path, found)?;
+        } else if path.extension().is_some_and(|ext| ext == "yaml" || ext == "yml") {
+            found.push(path);
+        }
+    }
+    Ok(())
+}
