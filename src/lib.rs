@@ -25,7 +25,11 @@
 //! `report`. Four failures have four words: `Problem` (the user's files), `Mismatch` (the system under
 //! test), `Fault` (the environment), `Miss` (a recording). Only `cli` and `report` write to the terminal.
 
+pub mod check;
+pub mod exec;
 pub mod http;
 pub mod plan;
+pub mod report;
+pub mod secret;
 pub mod schema;
 pub mod source;

@@ -1,5 +1,9 @@
 //! HTTP as plain values: what is sent, what came back, and when each chunk of it came.
 
+pub mod client;
+pub mod curl;
+pub mod multipart;
+
 use std::time::Duration;
 
 use bytes::Bytes;

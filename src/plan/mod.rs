@@ -3,5 +3,17 @@
 //! Invariant: nothing here does I/O, so that `--list` shows exactly what a run executes, and the same inputs
 //! always give the same plan.
 
+pub mod build;
 pub mod expression;
+pub mod keyword;
+mod lower;
+pub mod params;
+pub mod resolve;
+pub mod select;
 pub mod template;
+pub mod trial;
+mod vars;
+
+pub use build::{Plan, Selection, build};
+pub use resolve::{Inputs, Settings};
+pub use trial::TrialPlan;

@@ -1,12 +1,16 @@
 //! YAML as written: suites, setups, stacks and cases, with their places and no meaning yet.
 
+pub mod case;
+pub mod check;
 pub mod decode;
 pub mod setup;
 pub mod stack;
+pub mod step;
 pub mod suite;
 
 use std::sync::Arc;
 
+pub use case::{Case, CaseFile};
 pub use setup::Setup;
 pub use stack::StackDefinition;
 pub use suite::Suite;
@@ -21,6 +25,7 @@ pub struct Documents {
     pub suites: Vec<Suite>,
     pub setups: Vec<Setup>,
     pub stacks: Vec<StackDefinition>,
+    pub cases: Vec<CaseFile>,
 }
 
 impl Documents {
@@ -31,6 +36,7 @@ impl Documents {
             suites: read_all(project, Folder::Suites, &mut problems),
             setups: read_all(project, Folder::Setups, &mut problems),
             stacks: read_all(project, Folder::Stacks, &mut problems),
+            cases: read_all(project, Folder::TestCases, &mut problems),
         };
         duplicates(documents.suites.iter().map(|s| &s.name), "suite", &mut problems);
         duplicates(documents.setups.iter().map(|s| &s.name), "setup", &mut problems);

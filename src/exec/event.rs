@@ -1,0 +1,193 @@
+//! What happened, as data: the one stream of events that every reporter reads.
+
+use std::time::Duration;
+
+/// One thing that happened.
+#[derive(Debug, Clone)]
+pub enum Event {
+    RunStarted(RunInfo),
+    TrialStarted { id: String },
+    StepFinished { id: String, step: usize, passed: bool, took: Duration },
+    TrialFinished(Box<TrialReport>),
+    RunFinished(Summary),
+}
+
+/// What is about to run.
+#[derive(Debug, Clone, Default)]
+pub struct RunInfo {
+    pub suite: Option<String>,
+    pub setup: Option<String>,
+    /// The target as the user wrote it.
+    pub target: String,
+    pub mode: String,
+    pub jobs: usize,
+    pub trials: usize,
+    /// Parameter names and values.
+    pub params: Vec<(String, Vec<String>)>,
+}
+
+/// How a trial ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    Passed,
+    /// The stack under test is wrong, or a recording is missing.
+    Failed(Vec<Failure>),
+    Skipped(String),
+    /// Failed, as expected.
+    XFailed(String),
+    /// Passed although a failure was expected.
+    XPassed(String),
+    /// It could not be found out: the environment is at fault.
+    Broken(Vec<Failure>),
+}
+
+impl Outcome {
+    /// The word of reports.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Failed(_) => "failed",
+            Self::Skipped(_) => "skipped",
+            Self::XFailed(_) => "xfailed",
+            Self::XPassed(_) => "xpassed",
+            Self::Broken(_) => "broken",
+        }
+    }
+
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Skipped(reason) | Self::XFailed(reason) | Self::XPassed(reason) => Some(reason),
+            Self::Failed(failures) | Self::Broken(failures) => failures.first().map(|f| f.title.as_str()),
+            Self::Passed => None,
+        }
+    }
+
+    pub fn failures(&self) -> &[Failure] {
+        match self {
+            Self::Failed(failures) | Self::Broken(failures) => failures,
+            _ => &[],
+        }
+    }
+}
+
+/// One reason for which a trial failed, ready to be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    pub kind: FailureKind,
+    /// One line.
+    pub title: String,
+    /// `file:line` of the YAML.
+    pub place: Option<String>,
+    /// The YAML lines, numbered.
+    pub excerpt: Option<String>,
+    /// More lines, such as a diff.
+    pub detail: Option<String>,
+    /// The request as a `curl` command.
+    pub curl: Option<String>,
+    /// Status line and body of the answer, shortened.
+    pub answer: Option<String>,
+}
+
+/// Which of the four failures it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureKind {
+    /// The stack under test answered otherwise than expected.
+    Mismatch,
+    /// A provider request had no recording.
+    Miss,
+    /// The environment: no connection, a time-out, a file that is gone.
+    Fault,
+    /// A template could not be filled at run time.
+    Template,
+}
+
+/// A provider request that a trial caused, and how replay or recording dealt with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProviderUse {
+    pub provider: String,
+    pub endpoint: String,
+    /// `exact`, or the names of the normalisers that were needed, `recorded`, `forwarded`, `miss`.
+    pub tier: String,
+    /// The recording's file, below the recordings directory.
+    pub file: Option<String>,
+}
+
+/// One finished trial.
+#[derive(Debug, Clone)]
+pub struct TrialReport {
+    pub id: String,
+    /// `file:line` of the case.
+    pub place: String,
+    /// Upstream's test id, parameters filled in.
+    pub upstream: Option<String>,
+    pub outcome: Outcome,
+    pub took: Duration,
+    pub attempts: u32,
+    pub matches: Vec<ProviderUse>,
+}
+
+impl TrialReport {
+    /// The file part of the id.
+    pub fn file(&self) -> &str {
+        self.id.split_once("::").map_or(self.id.as_str(), |(file, _)| file)
+    }
+}
+
+/// The counts at the end.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Summary {
+    pub passed: usize,
+    pub failed: usize,
+    pub skipped: usize,
+    pub xfailed: usize,
+    pub xpassed: usize,
+    pub broken: usize,
+    /// Passed, but not at the first attempt.
+    pub flaky: usize,
+    /// Failed trials whose only failures are replay misses.
+    pub missed: usize,
+    /// Replay misses that no trial could be charged with.
+    pub stray_misses: Vec<String>,
+    /// Trials that were not started, after `--maxfail` or Ctrl-C.
+    pub not_run: usize,
+    pub interrupted: bool,
+    pub took: Duration,
+}
+
+impl Summary {
+    pub fn count(&mut self, report: &TrialReport) {
+        let counter = match &report.outcome {
+            Outcome::Passed => &mut self.passed,
+            Outcome::Failed(failures) => {
+                let only_misses = failures.iter().all(|f| f.kind == FailureKind::Miss);
+                self.missed += usize::from(only_misses);
+                &mut self.failed
+            }
+            Outcome::Skipped(_) => &mut self.skipped,
+            Outcome::XFailed(_) => &mut self.xfailed,
+            Outcome::XPassed(_) => &mut self.xpassed,
+            Outcome::Broken(_) => &mut self.broken,
+        };
+        *counter += 1;
+        self.flaky += usize::from(report.outcome == Outcome::Passed && report.attempts > 1);
+    }
+
+    pub fn total(&self) -> usize {
+        self.passed + self.failed + self.skipped + self.xfailed + self.xpassed + self.broken
+    }
+
+    /// `12 passed, 1 failed, 3 skipped`: what is zero is left out, passed and failed are always there.
+    pub fn line(&self) -> String {
+        let mut parts = vec![format!("{} passed", self.passed), format!("{} failed", self.failed)];
+        let more = [
+            (self.skipped, "skipped"),
+            (self.xfailed, "xfailed"),
+            (self.xpassed, "xpassed"),
+            (self.broken, "broken"),
+            (self.flaky, "flaky"),
+            (self.not_run, "not run"),
+        ];
+        parts.extend(more.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")));
+        parts.join(", ")
+    }
+}

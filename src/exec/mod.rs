@@ -1,0 +1,3 @@
+//! Trials in, events out.
+
+pub mod event;

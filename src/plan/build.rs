@@ -1,0 +1,314 @@
+//! Cases into trials: matrix, ids, selection, and what is skipped before anything runs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::expression::Scope;
+use super::keyword::Keyword;
+use super::lower;
+use super::params::short_name;
+use super::resolve::Settings;
+use super::select::{Candidate, Selector};
+use super::template::Template;
+use super::trial::{CasePlan, TrialPlan};
+use super::vars::Vars;
+use crate::schema::case::{Case, Client, Need, Row};
+use crate::schema::{CaseFile, Documents};
+use crate::source::nearest::suggestion;
+use crate::source::{Located, Problem, Problems, Span};
+
+/// Everything that will run, in order.
+#[derive(Debug, Clone, Default)]
+pub struct Plan {
+    pub trials: Vec<TrialPlan>,
+}
+
+/// What the user asked for beyond a suite.
+#[derive(Debug, Clone, Default)]
+pub struct Selection {
+    pub selectors: Vec<Selector>,
+    pub keyword: Option<Keyword>,
+    /// Whether cases that need the internet may run.
+    pub internet: bool,
+}
+
+/// Expands, selects and lowers; every mistake in the whole tree is reported, selected or not.
+pub fn build(documents: &Documents, settings: &Settings<'_>, selection: &Selection) -> Result<Plan, Problems> {
+    let mut problems = Problems::default();
+    let roots = suite_selectors(settings, &mut problems);
+    let mut used = vec![false; selection.selectors.len()];
+    let mut root_used = vec![false; roots.include.len()];
+    let mut trials = Vec::new();
+    for file in &documents.cases {
+        let path = file_id(&file.span);
+        for case in &file.cases {
+            let candidate = Candidate { file: &path, case: &case.name };
+            let found = expand(&path, file, case, settings, selection, &mut problems);
+            let in_suite = roots.holds(candidate, &mut root_used);
+            for trial in found {
+                let suffix = &trial.id[path.len() + 2 + case.name.len()..];
+                let mut asked = selection.selectors.is_empty();
+                for (index, selector) in selection.selectors.iter().enumerate() {
+                    let matches = selector.matches(candidate) && selector.matches_trial(suffix);
+                    used[index] |= matches;
+                    asked |= matches;
+                }
+                if in_suite && asked && selection.keyword.as_ref().is_none_or(|k| k.matches(&trial.id)) {
+                    trials.push(trial);
+                }
+            }
+        }
+        duplicate_names(file, &mut problems);
+    }
+    for (selector, _) in selection.selectors.iter().zip(&used).filter(|(_, used)| !**used) {
+        problems.push(unmatched(selector, documents));
+    }
+    for ((root, span), _) in roots.include.iter().zip(&root_used).filter(|(_, used)| !**used) {
+        problems.push(unmatched(root, documents).at(span));
+    }
+    problems.or(Plan { trials })
+}
+
+/// A suite's roots and excludes; without a suite everything is included.
+#[derive(Default)]
+struct Roots {
+    include: Vec<(Selector, Span)>,
+    exclude: Vec<Selector>,
+    all: bool,
+}
+
+impl Roots {
+    fn holds(&self, candidate: Candidate<'_>, used: &mut [bool]) -> bool {
+        let mut included = self.all;
+        for (index, (root, _)) in self.include.iter().enumerate() {
+            let matches = root.matches(candidate);
+            used[index] |= matches;
+            included |= matches;
+        }
+        included && !self.exclude.iter().any(|root| root.matches(candidate))
+    }
+}
+
+fn suite_selectors(settings: &Settings<'_>, problems: &mut Problems) -> Roots {
+    let Some(suite) = settings.suite else { return Roots { all: true, ..Roots::default() } };
+    let mut parse = |written: &Located<String>| {
+        Selector::parse(written).map_err(|message| problems.push(written.problem(message))).ok()
+    };
+    Roots {
+        include: suite.roots.iter().filter_map(|root| Some((parse(root)?, root.span.clone()))).collect(),
+        exclude: suite.exclude.iter().filter_map(parse).collect(),
+        all: false,
+    }
+}
+
+fn unmatched(selector: &Selector, documents: &Documents) -> Problem {
+    let mut known: Vec<String> = Vec::new();
+    for file in &documents.cases {
+        let path = file_id(&file.span);
+        known.extend(path.match_indices('/').map(|(at, _)| path[..at].to_owned()));
+        known.extend(file.cases.iter().map(|case| format!("{path}::{}", case.name.value)));
+        known.push(path);
+    }
+    known.sort();
+    known.dedup();
+    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+    let help = match crate::source::nearest::nearest(selector.written(), known.iter().copied()) {
+        Some(name) => format!("did you mean `{name}`?"),
+        None => "`runner --list` shows what there is".to_owned(),
+    };
+    Problem::new(format!("no case matches `{}`", selector.written())).help(help)
+}
+
+/// `test_cases/inference/chat.yaml` as `inference/chat`.
+fn file_id(span: &Span) -> String {
+    let path = span.file.path.strip_prefix("test_cases").unwrap_or(&span.file.path);
+    let path: &Path = &path.with_extension("");
+    path.components().map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/")
+}
+
+fn duplicate_names(file: &CaseFile, problems: &mut Problems) {
+    let mut names: BTreeMap<&str, &Located<String>> = BTreeMap::new();
+    for case in &file.cases {
+        match names.insert(&case.name.value, &case.name) {
+            Some(first) => problems.push(
+                case.name
+                    .problem(format!("two cases are named `{}`: their trials would have the same ids", case.name.value))
+                    .label("again here")
+                    .other(&first.span, "first here"),
+            ),
+            None => continue,
+        }
+    }
+    for case in &file.cases {
+        let mut rows: BTreeMap<&str, &Located<String>> = BTreeMap::new();
+        for row in &case.rows {
+            if let Some(first) = rows.insert(&row.id.value, &row.id) {
+                let problem = row.id.problem(format!("two rows have the id `{}`", row.id.value));
+                problems.push(problem.label("again here").other(&first.span, "first here"));
+            }
+        }
+    }
+}
+
+/// One point of the matrix.
+struct Point<'a> {
+    client: Option<Client>,
+    /// Parameter and value; `None` where no value was given.
+    params: Vec<(&'a str, Option<&'a str>)>,
+    row: Option<&'a Row>,
+}
+
+fn expand(
+    path: &str,
+    file: &CaseFile,
+    case: &Case,
+    settings: &Settings<'_>,
+    selection: &Selection,
+    problems: &mut Problems,
+) -> Vec<TrialPlan> {
+    let vars = Vars::lower(&file.vars, &case.vars, problems);
+    let mut names: BTreeSet<String> = lower::BUILT_IN.iter().map(|name| (*name).to_owned()).collect();
+    for param in &case.params {
+        names.insert(param.value.clone());
+        if !settings.params.iter().any(|(p, _)| p.name == param.value) {
+            let known: Vec<&str> = settings.params.iter().map(|(p, _)| p.name.as_str()).collect();
+            problems.push(param.problem(format!("unknown parameter `{}`", param.value)).help(suggestion(param, &known)));
+        }
+    }
+    names.extend(vars.names().map(|name| name.value.clone()));
+    vars.templates().for_each(|template| lower::check_names(template, &names, problems));
+    let plan = Arc::new(lower::case(path, case, &names, problems));
+    let upstream = case.upstream.as_ref().map(|text| Template::text(text, &text.span, problems));
+    if let Some(template) = &upstream {
+        lower::check_names(template, &names, problems);
+    }
+    let context = Context { path, case, settings, selection, vars: &vars, plan: &plan, upstream: upstream.as_ref() };
+    points(case, settings).into_iter().map(|point| context.trial(&point, problems)).collect()
+}
+
+/// The product of clients, parameter values and rows, in the order of upstream's ids.
+fn points<'a>(case: &'a Case, settings: &'a Settings<'_>) -> Vec<Point<'a>> {
+    let mut points = vec![Point { client: None, params: Vec::new(), row: None }];
+    if !case.clients.is_empty() {
+        points = case
+            .clients
+            .iter()
+            .map(|client| Point { client: Some(client.value), params: Vec::new(), row: None })
+            .collect();
+    }
+    for (parameter, resolved) in &settings.params {
+        if !case.params.iter().any(|p| p.value == parameter.name) {
+            continue;
+        }
+        let values: Vec<Option<&str>> = match resolved.value.as_slice() {
+            [] => vec![None],
+            values => values.iter().map(|value| Some(value.as_str())).collect(),
+        };
+        points = points
+            .into_iter()
+            .flat_map(|point| {
+                values.iter().map(move |value| {
+                    let mut params = point.params.clone();
+                    params.push((parameter.name.as_str(), *value));
+                    Point { client: point.client, params, row: None }
+                })
+            })
+            .collect();
+    }
+    if case.rows.is_empty() {
+        return points;
+    }
+    let with_rows = |point: Point<'a>| {
+        case.rows.iter().map(move |row| Point { client: point.client, params: point.params.clone(), row: Some(row) })
+    };
+    points.into_iter().flat_map(with_rows).collect()
+}
+
+struct Context<'a> {
+    path: &'a str,
+    case: &'a Case,
+    settings: &'a Settings<'a>,
+    selection: &'a Selection,
+    vars: &'a Vars,
+    plan: &'a Arc<CasePlan>,
+    upstream: Option<&'a Template>,
+}
+
+impl Context<'_> {
+    fn trial(&self, point: &Point<'_>, problems: &mut Problems) -> TrialPlan {
+        let id = self.id(point);
+        let mut scope = self.scope(point, &id);
+        if let Some(row) = point.row {
+            let fields = row.fields.iter().map(|(name, node)| {
+                let template = Template::compile(node, problems);
+                let value = template.fill(&scope).unwrap_or_else(|error| {
+                    problems.push(Problem::new(error.message).at(&error.span));
+                    Value::Null
+                });
+                (name.value.clone(), value)
+            });
+            let row: Scope = fields.collect();
+            scope.insert("row".to_owned(), Value::Object(row));
+        }
+        self.vars.fill(&mut scope, problems);
+        let upstream = self.upstream.and_then(|template| {
+            let filled = template.fill_text(&scope);
+            filled.map_err(|error| problems.push(Problem::new(error.message).at(&error.span))).ok()
+        });
+        TrialPlan { id, case: self.plan.clone(), client: point.client, scope, upstream, skip: self.skip(point) }
+    }
+
+    fn id(&self, point: &Point<'_>) -> String {
+        let models: Vec<String> = point
+            .params
+            .iter()
+            .filter_map(|(name, value)| {
+                let (parameter, resolved) = self.settings.params.iter().find(|(p, _)| p.name == *name)?;
+                let shown = value.map_or("none", |value| short_name(value, &resolved.value));
+                Some(format!("{}={shown}", parameter.prefix))
+            })
+            .collect();
+        let mut parts: Vec<String> = point.client.iter().map(|client| client.word().to_owned()).collect();
+        if !models.is_empty() {
+            parts.push(models.join(":"));
+        }
+        parts.extend(point.row.map(|row| row.id.value.clone()));
+        let suffix = if parts.is_empty() { String::new() } else { format!("[{}]", parts.join("-")) };
+        format!("{}::{}{suffix}", self.path, self.case.name.value)
+    }
+
+    fn scope(&self, point: &Point<'_>, id: &str) -> Scope {
+        let mut scope = Scope::new();
+        let env: Scope = self.settings.env.iter().map(|(k, v)| (k.clone(), json!(v.value))).collect();
+        scope.insert("client".to_owned(), json!(point.client.map(Client::word)));
+        scope.insert("env".to_owned(), Value::Object(env));
+        scope.insert("row".to_owned(), Value::Null);
+        scope.insert("setup".to_owned(), json!(self.settings.setup.as_ref().map(|(s, _)| s.name.value.as_str())));
+        scope.insert("trial".to_owned(), json!({"id": id}));
+        for (name, value) in &point.params {
+            // A dimension goes into requests as a number.
+            let value = value.map_or(Value::Null, |text| match (*name, text.parse::<u64>()) {
+                ("embedding_dimension", Ok(number)) => json!(number),
+                _ => json!(text),
+            });
+            scope.insert((*name).to_owned(), value);
+        }
+        scope
+    }
+
+    fn skip(&self, point: &Point<'_>) -> Option<String> {
+        if let Some((name, _)) = point.params.iter().find(|(_, value)| value.is_none()) {
+            return Some(format!("{name} empty - skipping test"));
+        }
+        if let Some((setup, _)) = &self.settings.setup
+            && let Some(lacking) = self.case.requires.iter().find(|r| setup.lacks.iter().any(|l| l.value == r.value))
+        {
+            return Some(format!("setup {} lacks {}", setup.name.value, lacking.value));
+        }
+        let internet = self.case.needs.iter().any(|need| need.value == Need::Internet);
+        (internet && !self.selection.internet).then(|| "needs the internet (RUNNER_INTERNET=1 lets it run)".to_owned())
+    }
+}

@@ -1,0 +1,138 @@
+//! What is left to run: trials, and the steps they share with the other trials of their case.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::expression::Scope;
+use super::template::Template;
+use crate::check::{Check, Keep};
+use crate::schema::case::{Client, TargetKind};
+use crate::schema::step::PollTimeout;
+use crate::source::{Located, Span};
+
+/// One trial: a case with one value for each of its axes.
+#[derive(Debug, Clone)]
+pub struct TrialPlan {
+    /// `path::name[…]`; unique in a plan and stable.
+    pub id: String,
+    pub case: Arc<CasePlan>,
+    pub client: Option<Client>,
+    /// Every name that templates may use before the first step ran.
+    pub scope: Scope,
+    /// Upstream's test id, parameters filled in.
+    pub upstream: Option<String>,
+    /// Why it is skipped, as far as that is known without a stack.
+    pub skip: Option<String>,
+}
+
+/// A case, lowered.
+#[derive(Debug, Clone)]
+pub struct CasePlan {
+    /// Below `test_cases/`, without the extension.
+    pub file: String,
+    pub name: String,
+    pub description: Option<String>,
+    pub span: Span,
+    pub skip: Vec<RulePlan>,
+    pub xfail: Vec<RulePlan>,
+    pub timeout: Option<Duration>,
+    pub steps: Vec<StepPlan>,
+    pub cleanup: Vec<StepPlan>,
+}
+
+impl CasePlan {
+    /// Whether a check looks at provider requests, so that it must be known which trial caused them.
+    pub fn watches_provider(&self) -> bool {
+        let watches = |check: &Check<Template>| {
+            matches!(check, Check::ProviderRequest { .. } | Check::ProviderCalls { .. })
+        };
+        self.steps.iter().any(|step| step.expect.iter().any(|check| watches(check)))
+    }
+}
+
+/// A condition list with its reason.
+#[derive(Debug, Clone)]
+pub struct RulePlan {
+    pub conditions: Vec<Condition>,
+    pub because: String,
+    pub span: Span,
+}
+
+/// What must hold for a rule to apply. Some of it only the stack can tell.
+#[derive(Debug, Clone)]
+pub enum Condition {
+    /// The provider type of this parameter's model is (or is not) one of these.
+    ProviderType { param: String, types: Vec<String>, negated: bool },
+    Target { kinds: Vec<TargetKind>, negated: bool },
+    Client(Vec<Client>),
+    EnvUnset(String),
+    NoProvider { api: String, provider_type: String },
+    NoRoute { method: String, path: String },
+    When(Template),
+}
+
+/// One step, lowered.
+#[derive(Debug, Clone)]
+pub struct StepPlan {
+    pub span: Span,
+    pub name: Option<String>,
+    pub request: Option<RequestPlan>,
+    pub for_each: Option<(String, Template)>,
+    pub when: Option<Template>,
+    pub poll: Option<PollPlan>,
+    pub expect: Vec<Located<Check<Template>>>,
+    pub keep: Vec<(String, Located<KeepPlan>)>,
+}
+
+/// A request before its templates are filled.
+#[derive(Debug, Clone)]
+pub struct RequestPlan {
+    pub method: http::Method,
+    pub path: Template,
+    pub query: Vec<(String, Template)>,
+    pub headers: Vec<(String, Template)>,
+    pub body: BodyPlan,
+    pub timeout: Option<Duration>,
+}
+
+/// A body before its templates are filled.
+#[derive(Debug, Clone)]
+pub enum BodyPlan {
+    None,
+    Json(Template),
+    Text(Template),
+    Multipart(Vec<(String, PartPlan)>),
+}
+
+/// A part of a multipart body.
+#[derive(Debug, Clone)]
+pub enum PartPlan {
+    Field(Template),
+    File { filename: Template, content_type: String, content: ContentPlan },
+}
+
+/// Where an uploaded file's bytes come from.
+#[derive(Debug, Clone)]
+pub enum ContentPlan {
+    Text(Template),
+    /// A list, each element on a line of its own.
+    Jsonl(Template),
+    /// A file below the project's root.
+    Path(Located<String>),
+}
+
+/// How a step is repeated until it holds.
+#[derive(Debug, Clone)]
+pub struct PollPlan {
+    pub every: Duration,
+    pub within: Duration,
+    pub unless: Vec<Located<Check<Template>>>,
+    pub timeout_is: PollTimeout,
+}
+
+/// Something to keep under a name.
+#[derive(Debug, Clone)]
+pub enum KeepPlan {
+    Take(Keep),
+    Value(Template),
+}

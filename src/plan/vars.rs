@@ -1,0 +1,81 @@
+//! `vars`: values that refer to each other, put in order; a cycle is a problem.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::expression::Scope;
+use super::template::{Placed, Template};
+use crate::schema::decode::Table;
+use crate::source::{Located, Node, Problem, Problems};
+
+/// Variables of a case in an order in which each needs only earlier ones.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Vars(Vec<(Located<String>, Template)>);
+
+impl Vars {
+    /// The file's variables with the case's over them.
+    pub(super) fn lower(file: &Table<Node>, case: &Table<Node>, problems: &mut Problems) -> Self {
+        let own = |name: &str| case.get(name).is_some();
+        let all = file.iter().filter(|(name, _)| !own(name)).chain(case.iter());
+        let mut waiting: Vec<(Located<String>, Template)> =
+            all.map(|(name, node)| (name.clone(), Template::compile(node, problems))).collect();
+        let mut ordered: Vec<(Located<String>, Template)> = Vec::new();
+        while !waiting.is_empty() {
+            let open: BTreeSet<String> = waiting.iter().map(|(name, _)| name.value.clone()).collect();
+            let (ready, rest): (Vec<_>, Vec<_>) =
+                waiting.into_iter().partition(|(_, template)| roots(template).is_disjoint(&open));
+            if ready.is_empty() {
+                problems.push(cycle(&rest));
+                break;
+            }
+            ordered.extend(ready);
+            waiting = rest;
+        }
+        Self(ordered)
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &Located<String>> {
+        self.0.iter().map(|(name, _)| name)
+    }
+
+    pub(super) fn templates(&self) -> impl Iterator<Item = &Template> {
+        self.0.iter().map(|(_, template)| template)
+    }
+
+    /// Adds every variable's value to a scope.
+    pub(super) fn fill(&self, scope: &mut Scope, problems: &mut Problems) {
+        for (name, template) in &self.0 {
+            match template.fill(scope) {
+                Ok(value) => _ = scope.insert(name.value.clone(), value),
+                Err(error) => {
+                    problems.push(Problem::new(format!("`{}`: {}", name.value, error.message)).at(&error.span));
+                    scope.insert(name.value.clone(), Value::Null);
+                }
+            }
+        }
+    }
+}
+
+fn roots(template: &Template) -> BTreeSet<String> {
+    let mut found: Vec<&Placed> = Vec::new();
+    template.expressions(&mut found);
+    found.iter().flat_map(|placed| placed.expression.roots()).collect()
+}
+
+/// Follows references until a name comes again.
+fn cycle(open: &[(Located<String>, Template)]) -> Problem {
+    let mut path: Vec<&Located<String>> = vec![&open[0].0];
+    loop {
+        let last = path[path.len() - 1];
+        let needs = open.iter().find(|(name, _)| name.value == last.value).map(|(_, t)| roots(t)).unwrap_or_default();
+        let Some((next, _)) = open.iter().find(|(name, _)| needs.contains(&name.value)) else { break };
+        if let Some(start) = path.iter().position(|name| name.value == next.value) {
+            path.drain(..start);
+            break;
+        }
+        path.push(next);
+    }
+    let names: Vec<&str> = path.iter().chain(path.first()).map(|name| name.value.as_str()).collect();
+    path[0].problem(format!("these variables need each other: {}", names.join(" → "))).help("give one of them a value of its own")
+}

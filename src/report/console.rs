@@ -1,0 +1,155 @@
+//! The terminal: progress while it runs, a line per trial, failures and skips at the end.
+
+use std::io::Write;
+use std::time::Duration;
+
+use anstyle::{AnsiColor, Style};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::text;
+use crate::exec::event::{Event, Outcome, Summary, TrialReport};
+
+/// How much is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verbosity {
+    /// Failures and the last line.
+    Quiet,
+    /// A line per trial.
+    Normal,
+    /// Also each trial's provider requests.
+    Verbose,
+}
+
+/// Where and how to print.
+#[derive(Debug, Clone, Copy)]
+pub struct ConsoleOptions {
+    pub verbosity: Verbosity,
+    pub color: bool,
+    /// A progress bar below the lines; only where a person looks at a terminal.
+    pub progress: bool,
+}
+
+/// The console reporter. Lines go to `out`, the bar to stderr.
+pub struct Console {
+    options: ConsoleOptions,
+    out: Box<dyn Write + Send>,
+    bar: ProgressBar,
+    running: Vec<String>,
+}
+
+impl std::fmt::Debug for Console {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Console({:?})", self.options)
+    }
+}
+
+impl Console {
+    pub fn new(options: ConsoleOptions, out: Box<dyn Write + Send>) -> Self {
+        let target = if options.progress { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        Self { options, out, bar: ProgressBar::with_draw_target(Some(0), target), running: Vec::new() }
+    }
+
+    pub fn on(&mut self, event: &Event, finished: &[TrialReport]) -> std::io::Result<()> {
+        match event {
+            Event::RunStarted(info) => {
+                self.bar.set_length(info.trials as u64);
+                if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed} {wide_msg}") {
+                    self.bar.set_style(style);
+                }
+                self.bar.enable_steady_tick(Duration::from_millis(200));
+                let suite = info.suite.as_deref().map_or_else(|| "all cases".to_owned(), |s| format!("suite {s}"));
+                let setup = info.setup.as_deref().map(|s| format!(", setup {s}")).unwrap_or_default();
+                let jobs = text::count(info.jobs, "job");
+                self.print(&format!(
+                    "{suite}{setup}: {} against {} ({}, {jobs})",
+                    text::count(info.trials, "trial"), info.target, info.mode
+                ))
+            }
+            Event::TrialStarted { id } => {
+                self.running.push(id.clone());
+                self.show_running();
+                Ok(())
+            }
+            Event::StepFinished { .. } => Ok(()),
+            Event::TrialFinished(report) => {
+                self.running.retain(|id| *id != report.id);
+                self.bar.inc(1);
+                self.show_running();
+                self.trial(report)
+            }
+            Event::RunFinished(summary) => {
+                self.bar.finish_and_clear();
+                self.end(summary, finished)
+            }
+        }
+    }
+
+    fn show_running(&self) {
+        if let Some(id) = self.running.last() {
+            self.bar.set_message(id.clone());
+        }
+    }
+
+    fn print(&mut self, line: &str) -> std::io::Result<()> {
+        let out = &mut self.out;
+        self.bar.suspend(|| writeln!(out, "{line}"))
+    }
+
+    fn painted(&self, word: &str, color: AnsiColor) -> String {
+        if !self.options.color {
+            return word.to_owned();
+        }
+        let style = Style::new().bold().fg_color(Some(color.into()));
+        format!("{style}{word}{style:#}")
+    }
+
+    fn trial(&mut self, report: &TrialReport) -> std::io::Result<()> {
+        let failing = !report.outcome.failures().is_empty();
+        if self.options.verbosity == Verbosity::Quiet && !failing {
+            return Ok(());
+        }
+        let (word, color) = match &report.outcome {
+            Outcome::Passed => ("PASS", AnsiColor::Green),
+            Outcome::Failed(_) => ("FAIL", AnsiColor::Red),
+            Outcome::Skipped(_) => ("SKIP", AnsiColor::Yellow),
+            Outcome::XFailed(_) => ("XFAIL", AnsiColor::Yellow),
+            Outcome::XPassed(_) => ("XPASS", AnsiColor::Magenta),
+            Outcome::Broken(_) => ("BROKEN", AnsiColor::Red),
+        };
+        let mark = self.painted(&format!("{word:>6}"), color);
+        let reason = report.outcome.reason().filter(|_| !failing).map(|r| format!("  {r}")).unwrap_or_default();
+        let again = if report.attempts > 1 { format!(" (attempt {})", report.attempts) } else { String::new() };
+        self.print(&format!("{mark} {:>7} {}{again}{reason}", text::seconds(report.took), report.id))?;
+        if self.options.verbosity == Verbosity::Verbose {
+            for used in &report.matches {
+                let file = used.file.as_deref().map(|f| format!(" {f}")).unwrap_or_default();
+                self.print(&format!("               {} {}: {}{file}", used.provider, used.endpoint, used.tier))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, summary: &Summary, finished: &[TrialReport]) -> std::io::Result<()> {
+        for trial in finished.iter().filter(|trial| !trial.outcome.failures().is_empty()) {
+            let title = self.painted(&format!("--- {} ---", trial.id), AnsiColor::Red);
+            self.print(&format!("\n{title}"))?;
+            for failure in trial.outcome.failures() {
+                self.print(text::failure(failure).trim_end())?;
+            }
+        }
+        for miss in &summary.stray_misses {
+            self.print(&format!("\nreplay miss outside any trial:\n{miss}"))?;
+        }
+        let skips = text::skip_reasons(finished);
+        if !skips.is_empty() && self.options.verbosity > Verbosity::Quiet {
+            self.print("\nskipped:")?;
+            for (count, reason) in skips {
+                self.print(&format!("  {count:>4}  {reason}"))?;
+            }
+        }
+        let bad = summary.failed + summary.broken + summary.stray_misses.len() > 0;
+        let line = self.painted(&summary.line(), if bad { AnsiColor::Red } else { AnsiColor::Green });
+        let interrupted = if summary.interrupted { " (interrupted)" } else { "" };
+        self.print(&format!("\n{line} in {}{interrupted}", text::seconds(summary.took)))
+    }
+}

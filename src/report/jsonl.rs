@@ -1,0 +1,72 @@
+//! JSON Lines: one event a line, versioned; the source of truth that other reports can be made from.
+
+use std::io::Write;
+
+use serde_json::{Value, json};
+
+use crate::exec::event::{Event, Failure, FailureKind, ProviderUse};
+
+/// Version of the lines' shape; it grows when a key changes its meaning.
+const FORMAT: u32 = 1;
+
+/// Writes each event as it comes, flushed, so that a killed run leaves what it knew.
+#[derive(Debug)]
+pub struct Jsonl<W: Write> {
+    out: W,
+}
+
+impl<W: Write> Jsonl<W> {
+    pub fn new(out: W) -> Self {
+        Self { out }
+    }
+
+    pub fn on(&mut self, event: &Event) -> std::io::Result<()> {
+        writeln!(self.out, "{}", line(event))?;
+        self.out.flush()
+    }
+}
+
+fn line(event: &Event) -> Value {
+    match event {
+        Event::RunStarted(info) => json!({
+            "event": "run_started", "format": FORMAT, "tool": concat!("runner ", env!("CARGO_PKG_VERSION")),
+            "suite": info.suite, "setup": info.setup, "target": info.target, "mode": info.mode,
+            "jobs": info.jobs, "trials": info.trials,
+            "params": info.params.iter().map(|(k, v)| (k.clone(), json!(v))).collect::<serde_json::Map<_, _>>(),
+        }),
+        Event::TrialStarted { id } => json!({"event": "trial_started", "id": id}),
+        Event::StepFinished { id, step, passed, took } => {
+            json!({"event": "step_finished", "id": id, "step": step, "passed": passed, "seconds": took.as_secs_f64()})
+        }
+        Event::TrialFinished(report) => json!({
+            "event": "trial_finished", "id": report.id, "outcome": report.outcome.word(),
+            "reason": report.outcome.reason(), "seconds": report.took.as_secs_f64(), "upstream": report.upstream,
+            "attempts": report.attempts, "place": report.place,
+            "matches": report.matches.iter().map(provider_use).collect::<Vec<_>>(),
+            "failures": report.outcome.failures().iter().map(failure).collect::<Vec<_>>(),
+        }),
+        Event::RunFinished(summary) => json!({
+            "event": "run_finished", "passed": summary.passed, "failed": summary.failed, "skipped": summary.skipped,
+            "xfailed": summary.xfailed, "xpassed": summary.xpassed, "broken": summary.broken, "flaky": summary.flaky,
+            "missed": summary.missed, "stray_misses": summary.stray_misses, "not_run": summary.not_run,
+            "interrupted": summary.interrupted, "seconds": summary.took.as_secs_f64(),
+        }),
+    }
+}
+
+fn provider_use(used: &ProviderUse) -> Value {
+    json!({"provider": used.provider, "endpoint": used.endpoint, "tier": used.tier, "file": used.file})
+}
+
+fn failure(failure: &Failure) -> Value {
+    let kind = match failure.kind {
+        FailureKind::Mismatch => "mismatch",
+        FailureKind::Miss => "miss",
+        FailureKind::Fault => "fault",
+        FailureKind::Template => "template",
+    };
+    json!({
+        "kind": kind, "title": failure.title, "place": failure.place, "detail": failure.detail,
+        "curl": failure.curl, "answer": failure.answer,
+    })
+}

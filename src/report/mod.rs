@@ -1,0 +1,138 @@
+//! One file per output. Reporters learn what happened from events alone.
+
+pub mod console;
+pub mod jsonl;
+pub mod junit;
+pub mod markdown;
+pub mod text;
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use crate::exec::event::{Event, RunInfo, TrialReport};
+use crate::source::nearest::suggestion;
+use console::Console;
+use jsonl::Jsonl;
+
+/// A file report, as `--report KIND=PATH` or `--report PATH.ext` names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReportSpec {
+    pub kind: ReportKind,
+    pub path: PathBuf,
+}
+
+/// The forms a report can have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReportKind {
+    Jsonl,
+    Junit,
+    Markdown,
+}
+
+impl ReportKind {
+    pub const NAMES: [&str; 3] = ["jsonl", "junit", "markdown"];
+
+    fn of(name: &str) -> Option<Self> {
+        match name {
+            "jsonl" | "ndjson" => Some(Self::Jsonl),
+            "junit" | "xml" => Some(Self::Junit),
+            "markdown" | "md" => Some(Self::Markdown),
+            _ => None,
+        }
+    }
+}
+
+impl std::str::FromStr for ReportSpec {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some((kind, path)) = text.split_once('=') {
+            let found = ReportKind::of(kind);
+            let kind = found.ok_or_else(|| format!("unknown report `{kind}`: {}", suggestion(kind, &ReportKind::NAMES)))?;
+            return Ok(Self { kind, path: path.into() });
+        }
+        let extension = Path::new(text).extension().and_then(|e| e.to_str()).unwrap_or_default();
+        let kind = ReportKind::of(extension).ok_or_else(|| {
+            format!("cannot tell the report's kind from `{text}`: write KIND=PATH with one of {}", ReportKind::NAMES.join(", "))
+        })?;
+        Ok(Self { kind, path: text.into() })
+    }
+}
+
+/// All outputs of a run, fed by one stream of events.
+#[derive(Debug)]
+pub struct Reporters {
+    console: Console,
+    lines: Vec<Jsonl<BufWriter<File>>>,
+    at_end: Vec<ReportSpec>,
+    info: RunInfo,
+    finished: Vec<TrialReport>,
+    problems: Vec<String>,
+}
+
+impl Reporters {
+    /// # Errors
+    /// The path and the reason, when a report's file cannot be made: better known before the run than after.
+    pub fn new(console: Console, specs: &[ReportSpec]) -> Result<Self, String> {
+        let mut lines = Vec::new();
+        let mut at_end = Vec::new();
+        for spec in specs {
+            let file = create(&spec.path).map_err(|e| format!("cannot write the report {}: {e}", spec.path.display()))?;
+            match spec.kind {
+                ReportKind::Jsonl => lines.push(Jsonl::new(BufWriter::new(file))),
+                ReportKind::Junit | ReportKind::Markdown => at_end.push(spec.clone()),
+            }
+        }
+        Ok(Self { console, lines, at_end, info: RunInfo::default(), finished: Vec::new(), problems: Vec::new() })
+    }
+
+    pub fn on(&mut self, event: &Event) {
+        match event {
+            Event::RunStarted(info) => self.info = info.clone(),
+            Event::TrialFinished(report) => self.finished.push((**report).clone()),
+            _ => {}
+        }
+        if matches!(event, Event::RunFinished(_)) {
+            self.finished.sort_by(|a, b| a.id.cmp(&b.id));
+        }
+        for lines in &mut self.lines {
+            note(&mut self.problems, lines.on(event));
+        }
+        note(&mut self.problems, self.console.on(event, &self.finished));
+        if let Event::RunFinished(summary) = event {
+            for spec in &self.at_end {
+                let text = match spec.kind {
+                    ReportKind::Junit => junit::render(&self.finished, self.info.suite.as_deref().unwrap_or("runner"))
+                        .map_err(std::io::Error::other),
+                    _ => Ok(markdown::render(&self.info, &self.finished, summary)),
+                };
+                let written = text.and_then(|text| std::fs::write(&spec.path, text));
+                note(&mut self.problems, written.map_err(|e| std::io::Error::other(format!("{}: {e}", spec.path.display()))));
+            }
+        }
+    }
+
+    /// What could not be written; a report that is missing must not look like a green run.
+    pub fn problems(&self) -> &[String] {
+        &self.problems
+    }
+}
+
+fn note(problems: &mut Vec<String>, result: std::io::Result<()>) {
+    if let Err(error) = result {
+        let text = format!("writing a report failed: {error}");
+        if !problems.contains(&text) {
+            problems.push(text);
+        }
+    }
+}
+
+fn create(path: &Path) -> std::io::Result<File> {
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        std::fs::create_dir_all(parent)?;
+    }
+    let mut file = File::create(path)?;
+    file.flush()?;
+    Ok(file)
+}

@@ -1,0 +1,145 @@
+//! `test_cases/**/*.yaml`: cases, the axes that multiply them, and when they are skipped.
+
+use std::time::Duration;
+
+use super::decode::{Decode, Fields, Table, record, wrong_kind};
+use super::step::Step;
+use crate::source::nearest::suggestion;
+use crate::source::{Located, Node, NodeValue, Problems};
+
+record! {
+    /// One file of cases.
+    pub struct CaseFile {
+        /// Values for every case of the file; they may refer to each other and to parameters.
+        vars: Table<Node>,
+        cases: Vec<Case>,
+    }
+}
+
+record! {
+    /// One test case; it becomes one trial per combination of clients, parameters and rows.
+    pub struct Case {
+        name: Located<String>,
+        description: Option<String>,
+        /// The test of upstream's pytest suite that this case ports, parameters filled in by templates.
+        upstream: Option<Located<String>>,
+        /// Client profiles as an axis: their headers go with every request of the trial.
+        clients: Vec<Located<Client>>,
+        /// Model parameters that join the matrix; a trial without a value for one is skipped.
+        params: Vec<Located<String>>,
+        /// Capabilities the setup's models must not lack.
+        requires: Vec<Located<String>>,
+        /// What the machine must offer beyond the stack.
+        needs: Vec<Located<Need>>,
+        skip: Vec<Rule>,
+        xfail: Vec<Rule>,
+        /// One trial per row; in templates `row.…`.
+        rows: Vec<Row>,
+        vars: Table<Node>,
+        timeout: Option<Duration>,
+        steps: Vec<Step>,
+        /// Steps that run after the others, also when those failed.
+        cleanup: Vec<Step>,
+    }
+}
+
+record! {
+    /// When a trial is skipped, or expected to fail: all the conditions written must hold.
+    pub struct Rule {
+        /// A parameter; its model's provider type is looked up on the stack.
+        provider_of: Option<Located<String>>,
+        type_in: Vec<Located<String>>,
+        type_not_in: Vec<Located<String>>,
+        target_is: Vec<Located<TargetKind>>,
+        target_is_not: Vec<Located<TargetKind>>,
+        client_is: Vec<Located<Client>>,
+        /// An environment variable that is absent or empty.
+        env_unset: Option<Located<String>>,
+        /// `api=provider_type` that `/v1/providers` does not list.
+        no_provider: Option<Located<String>>,
+        /// `METHOD /path` that `/v1/inspect/routes` does not list.
+        no_route: Option<Located<String>>,
+        /// An expression over parameters, the row and variables.
+        when as "if": Option<Located<String>>,
+        because: Located<String>,
+    }
+}
+
+/// A row: free fields, and an `id` that names its trials.
+#[derive(Debug, Clone)]
+pub struct Row {
+    pub id: Located<String>,
+    pub fields: Vec<(Located<String>, Node)>,
+}
+
+impl Decode for Row {
+    const EXPECTED: &'static str = "a mapping with an `id`";
+    fn decode(node: &Node, problems: &mut Problems) -> Option<Self> {
+        let fields = Fields::any(node, problems)?;
+        let id = fields.take::<Located<String>>("id", problems)?;
+        Some(Self { id, fields: fields.pairs().to_vec() })
+    }
+}
+
+/// A closed set of words.
+macro_rules! words {
+    ($(#[$meta:meta])* pub enum $name:ident ($what:literal) { $($(#[$vm:meta])* $variant:ident = $word:literal),* $(,)? }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum $name { $($(#[$vm])* $variant),* }
+
+        impl $name {
+            pub const WORDS: &'static [&'static str] = &[$($word),*];
+            pub fn word(self) -> &'static str {
+                match self { $(Self::$variant => $word),* }
+            }
+            pub fn of(word: &str) -> Option<Self> {
+                match word { $($word => Some(Self::$variant),)* _ => None }
+            }
+        }
+
+        impl Decode for $name {
+            const EXPECTED: &'static str = $what;
+            fn decode(node: &Node, problems: &mut Problems) -> Option<Self> {
+                let NodeValue::Text(text) = &node.value else {
+                    problems.push(wrong_kind::<Self>(node));
+                    return None;
+                };
+                let found = Self::of(text);
+                if found.is_none() {
+                    let problem = node.problem(format!("`{text}` is not {}", Self::EXPECTED));
+                    problems.push(problem.help(suggestion(text, Self::WORDS)));
+                }
+                found
+            }
+        }
+    };
+}
+
+words! {
+    /// Which SDK's headers a request carries; the two that upstream runs its tests with.
+    pub enum Client ("a client profile") {
+        /// The OpenAI SDK: `Authorization: Bearer fake`.
+        OpenAi = "openai_client",
+        /// The Llama Stack SDK under upstream's fixture that makes sure that the models exist.
+        WithModels = "client_with_models",
+        /// The same SDK under the name that upstream's embedding tests use.
+        LlamaStack = "llama_stack_client",
+    }
+}
+
+words! {
+    /// How the stack under test is reached.
+    pub enum TargetKind ("a kind of target") {
+        Url = "url",
+        Server = "server",
+        InProcess = "in_process",
+    }
+}
+
+words! {
+    /// What a case needs of the machine it runs on.
+    pub enum Need ("something a case can need") {
+        Internet = "internet",
+    }
+}
