@@ -1,3 +1,117 @@
-//! Trials in, events out.
+//! Trials in, events out: libtest-mimic gives the thread pool and the libtest face, the rest is ours.
 
+pub mod context;
 pub mod event;
+pub mod facts;
+mod request;
+mod rules;
+pub mod session;
+mod step;
+pub mod traffic;
+mod trial;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+
+pub use context::{RunContext, Stop};
+use event::{Event, Outcome, Summary};
+
+use crate::plan::TrialPlan;
+
+/// How trials are scheduled.
+#[derive(Debug, Clone, Copy)]
+pub struct Schedule {
+    pub jobs: usize,
+    /// No trial starts after this many failed.
+    pub max_failures: Option<usize>,
+}
+
+/// Runs all trials and returns the counts. Blocks; trials run on libtest-mimic's threads, their I/O on `runtime`.
+pub fn run(
+    trials: Vec<TrialPlan>,
+    context: &Arc<RunContext>,
+    schedule: Schedule,
+    runtime: &tokio::runtime::Handle,
+) -> Summary {
+    let started = Instant::now();
+    let total = trials.len();
+    let summary = Arc::new(Mutex::new(Summary::default()));
+    let failures = Arc::new(AtomicUsize::new(0));
+    let tests = trials
+        .into_iter()
+        .map(|trial| {
+            let (context, summary, failures, runtime) =
+                (context.clone(), summary.clone(), failures.clone(), runtime.clone());
+            Trial::ignorable_test(trial.id.clone(), move || {
+                if context.stopping() {
+                    return Ok(Completion::ignored_with("not run"));
+                }
+                let report = one(&context, &trial, &runtime);
+                if !report.outcome.failures().is_empty() {
+                    let failed = failures.fetch_add(1, Ordering::SeqCst) + 1;
+                    if schedule.max_failures.is_some_and(|most| failed >= most) {
+                        context.stop.no_more();
+                    }
+                }
+                summary.lock().unwrap_or_else(PoisonError::into_inner).count(&report);
+                let completion = completion(&report.outcome);
+                context.emit(Event::TrialFinished(Box::new(report)));
+                completion
+            })
+        })
+        .collect();
+    // Its own printer is silenced: the event stream has more to say.
+    let arguments = Arguments {
+        test_threads: Some(schedule.jobs.max(1)),
+        logfile: Some("/dev/null".into()),
+        ..Arguments::default()
+    };
+    libtest_mimic::run(&arguments, tests);
+    let mut summary = summary.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    summary.not_run = total - summary.total();
+    summary.interrupted = context.stop.interrupted();
+    summary.stray_misses = context.traffic.stray_misses();
+    summary.took = started.elapsed();
+    context.emit(Event::RunFinished(summary.clone()));
+    summary
+}
+
+/// Trials for a libtest-compatible front such as `cargo nextest`, which gives the arguments and prints itself.
+/// `context` is made when the first trial runs, so that listing starts nothing.
+pub fn libtest_trials<C>(trials: Vec<TrialPlan>, context: C, runtime: &tokio::runtime::Handle) -> Vec<Trial>
+where
+    C: Fn() -> Result<Arc<RunContext>, String> + Clone + Send + 'static,
+{
+    trials
+        .into_iter()
+        .map(|trial| {
+            let (context, runtime) = (context.clone(), runtime.clone());
+            Trial::ignorable_test(trial.id.clone(), move || {
+                let context = context()?;
+                completion(&one(&context, &trial, &runtime).outcome)
+            })
+        })
+        .collect()
+}
+
+fn one(context: &RunContext, trial: &TrialPlan, runtime: &tokio::runtime::Handle) -> event::TrialReport {
+    context.emit(Event::TrialStarted { id: trial.id.clone() });
+    runtime.block_on(trial::run(context, trial))
+}
+
+fn completion(outcome: &Outcome) -> Result<Completion, Failed> {
+    match outcome {
+        Outcome::Passed | Outcome::XPassed(_) | Outcome::XFailed(_) => Ok(Completion::Completed),
+        Outcome::Skipped(reason) => Ok(Completion::ignored_with(reason.clone())),
+        Outcome::Failed(failures) | Outcome::Broken(failures) => {
+            let text: Vec<String> = failures
+                .iter()
+                .map(|f| format!("{}: {}", f.place.as_deref().unwrap_or_default(), f.title))
+                .collect();
+            Err(Failed::from(text.join("\n")))
+        }
+    }
+}

@@ -17,6 +17,8 @@ record! {
         ready: Ready,
         /// More trials at once make this stack fail.
         max_parallel: Option<Located<u64>>,
+        /// Whether it passes a request's `traceparent` on to the provider requests that it causes.
+        traceparent: Option<bool>,
         providers: Table<ProviderWiring>,
     }
 }

@@ -1,0 +1,211 @@
+//! The command line as clap knows it: fixed flags here, parameter flags from the YAML.
+
+use std::path::PathBuf;
+
+use clap::{Arg, Args, Command, FromArgMatches, Subcommand, ValueEnum};
+
+use crate::plan::params::Parameter;
+use crate::record::Mode;
+use crate::report::ReportSpec;
+use crate::schema::Documents;
+
+/// Runs declarative YAML test cases against an LLM stack, with provider traffic recorded or replayed.
+#[derive(Debug, Clone, clap::Parser)]
+#[command(name = "runner", version, args_conflicts_with_subcommands = true, subcommand_precedence_over_arg = true)]
+pub(super) struct Cli {
+    #[command(flatten)]
+    pub run: RunArgs,
+    #[command(subcommand)]
+    pub command: Option<Action>,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub(super) enum Action {
+    /// Print every resolved value and where it came from
+    Explain(RunArgs),
+    /// Serve the in-process stack on a port of 127.0.0.1
+    Serve(ServeArgs),
+    /// Serve only the record/replay proxy, for a stack that somebody else starts
+    Proxy(ProxyArgs),
+}
+
+/// What a run needs.
+#[derive(Debug, Clone, Args)]
+pub(super) struct RunArgs {
+    /// Folders, files, file::case or trial ids below test_cases/
+    #[arg(value_name = "SELECTOR")]
+    pub selectors: Vec<String>,
+
+    /// Run the cases of this suite, with its default setup
+    #[arg(long, value_name = "NAME", help_heading = "What")]
+    pub suite: Option<String>,
+    /// Only trials whose id matches: substrings joined by and, or, not
+    #[arg(short = 'k', value_name = "EXPR", help_heading = "What")]
+    pub keyword: Option<String>,
+    /// Print the trials instead of running them
+    #[arg(long, help_heading = "What")]
+    pub list: bool,
+    /// Form of --list
+    #[arg(long, value_enum, default_value = "text", requires = "list", help_heading = "What")]
+    pub format: ListFormat,
+
+    /// Models and environment to run with; flags win over it
+    #[arg(long, value_name = "NAME", help_heading = "With")]
+    pub setup: Option<String>,
+    /// Set an environment variable (repeatable)
+    #[arg(long = "env", value_name = "KEY=VALUE", value_parser = pair, help_heading = "With")]
+    pub env: Vec<(String, String)>,
+
+    /// The stack: a URL, server:CONFIG[:PORT], a distribution, a run.yaml, or api=provider,… [env: LLAMA_STACK_CONFIG] [default: starter]
+    #[arg(long, value_name = "SPEC", help_heading = "Against")]
+    pub stack_config: Option<String>,
+    /// How `server:` starts a process: a definition in stacks/
+    #[arg(long, value_name = "NAME", default_value = "runner", help_heading = "Against")]
+    pub stack: String,
+
+    /// replay, record, record-if-missing or live [env: LLAMA_STACK_TEST_INFERENCE_MODE] [default: replay]
+    #[arg(long, value_name = "MODE", value_parser = mode, help_heading = "Recordings")]
+    pub inference_mode: Option<Mode>,
+    /// Where recordings lie [env: LLAMA_STACK_TEST_RECORDING_DIR] [default: recordings]
+    #[arg(long, value_name = "DIR", help_heading = "Recordings")]
+    pub recording_dir: Option<PathBuf>,
+
+    /// Trials at the same time [default: number of cores]
+    #[arg(short = 'j', long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = "How")]
+    pub jobs: Option<u16>,
+    /// Stop after the first failure
+    #[arg(short = 'x', long, conflicts_with = "maxfail", help_heading = "How")]
+    pub exitfirst: bool,
+    /// Stop after N failures
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = "How")]
+    pub maxfail: Option<u16>,
+    /// Time-out of a trial that names none, such as 90s
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "120s", help_heading = "How")]
+    pub timeout: std::time::Duration,
+    /// Further attempts at a trial that failed
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "How")]
+    pub retries: u32,
+
+    /// Write a report: PATH.jsonl, PATH.xml (JUnit), PATH.md, or KIND=PATH (repeatable)
+    #[arg(long, value_name = "[KIND=]PATH", help_heading = "Output")]
+    pub report: Vec<ReportSpec>,
+    /// When to use colours
+    #[arg(long, value_enum, default_value = "auto", help_heading = "Output")]
+    pub color: ColorChoice,
+    /// Print only failures and the counts
+    #[arg(short, long, conflicts_with = "verbose", help_heading = "Output")]
+    pub quiet: bool,
+    /// Print every trial's provider requests
+    #[arg(short, long, help_heading = "Output")]
+    pub verbose: bool,
+
+    /// The project [default: the nearest directory upwards with suites/ and test_cases/]
+    #[arg(long, value_name = "DIR", help_heading = "What")]
+    pub root: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct ServeArgs {
+    /// A distribution, a run.yaml, or api=provider,…
+    #[arg(long, value_name = "SPEC", default_value = "starter")]
+    pub stack_config: String,
+    #[arg(long, default_value_t = 8321)]
+    pub port: u16,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct ProxyArgs {
+    /// A provider's name and its address (repeatable)
+    #[arg(long = "provider", value_name = "NAME=URL", value_parser = pair, required = true)]
+    pub providers: Vec<(String, String)>,
+    /// The port; 0 takes a free one
+    #[arg(long, default_value_t = 0)]
+    pub port: u16,
+    #[arg(long, value_name = "MODE", value_parser = mode, default_value = "replay")]
+    pub inference_mode: Mode,
+    #[arg(long, value_name = "DIR", default_value = "recordings")]
+    pub recording_dir: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum ListFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum ColorChoice {
+    Auto,
+    Always,
+    Never,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().to_owned(), value.to_owned())),
+        Some(_) => Err("there is nothing before the `=`".to_owned()),
+        None => Err(format!("there is no `=` in it; write {text}=VALUE")),
+    }
+}
+
+fn mode(text: &str) -> Result<Mode, String> {
+    text.parse::<Mode>().map_err(|error| error.to_string())
+}
+
+fn duration(text: &str) -> Result<std::time::Duration, String> {
+    crate::schema::decode::parse_duration(text).ok_or_else(|| "write a duration such as 500ms, 90s or 2m".to_owned())
+}
+
+/// The command with a flag for every parameter, and help that lists what the project has.
+pub(super) fn command(documents: &Documents, parameters: &[Parameter]) -> Command {
+    let with_params = |mut command: Command| {
+        for parameter in parameters {
+            command = command.arg(
+                Arg::new(parameter.name.clone())
+                    .long(parameter.flag())
+                    .value_name("LIST")
+                    .help(parameter.describe())
+                    .help_heading("Model parameters"),
+            );
+        }
+        command
+    };
+    let command = <Cli as clap::CommandFactory>::command().after_help(lists(documents));
+    with_params(command).mut_subcommand("explain", with_params)
+}
+
+/// Suites and setups with their descriptions.
+fn lists(documents: &Documents) -> String {
+    let mut text = String::from("Suites:\n");
+    for suite in &documents.suites {
+        let setup = suite.default_setup.as_ref().map(|s| format!(" [default setup: {}]", s.value)).unwrap_or_default();
+        let what = suite.description.as_deref().unwrap_or_default();
+        text.push_str(&format!("  {:<14} {what}{setup}\n", suite.name.value));
+    }
+    text.push_str("\nSetups:\n");
+    for setup in &documents.setups {
+        let what = setup.description.as_deref().unwrap_or_default();
+        text.push_str(&format!("  {:<14} {what}\n", setup.name.value));
+    }
+    text.push_str(
+        "\nExit status: 0 passed, 1 failed, 2 interrupted, 3 internal error, 4 usage or definition error,\n\
+         5 nothing was run, 6 the target did not start, 7 the only failures are replay misses",
+    );
+    text
+}
+
+/// What was given: the typed arguments, and the parameter flags by name.
+pub(super) fn parse(
+    command: Command,
+    parameters: &[Parameter],
+    argv: &[std::ffi::OsString],
+) -> Result<(Cli, Vec<(String, String)>), clap::Error> {
+    let matches = command.try_get_matches_from(argv)?;
+    let cli = Cli::from_arg_matches(&matches)?;
+    let with = matches.subcommand_matches("explain").unwrap_or(&matches);
+    let given = parameters
+        .iter()
+        .filter_map(|p| Some((p.name.clone(), with.try_get_one::<String>(&p.name).ok().flatten()?.clone())))
+        .collect();
+    Ok((cli, given))
+}

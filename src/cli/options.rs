@@ -1,0 +1,142 @@
+//! Arguments and machine into what a run does: every choice made once, with its origin.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::args::{ColorChoice, RunArgs};
+use super::machine::{Machine, parse_dotenv};
+use crate::plan::keyword::Keyword;
+use crate::plan::resolve::{Origin, Resolved, first};
+use crate::plan::select::Selector;
+use crate::plan::{Inputs, Selection};
+use crate::record::Mode;
+use crate::report::console::Verbosity;
+use crate::source::project::Project;
+use crate::source::{Problem, Problems};
+use crate::target::TargetSpec;
+
+/// A run, decided.
+#[derive(Debug, Clone)]
+pub(super) struct RunOptions {
+    pub inputs: Inputs,
+    pub selection: Selection,
+    /// The target as written, and what it means.
+    pub target: Resolved<String>,
+    pub target_spec: TargetSpec,
+    pub stack: String,
+    pub mode: Resolved<Mode>,
+    pub recordings: Resolved<PathBuf>,
+    pub jobs: usize,
+    pub max_failures: Option<usize>,
+    pub timeout: Duration,
+    pub retries: u32,
+    pub verbosity: Verbosity,
+    pub color: bool,
+    pub progress: bool,
+}
+
+/// Whether output is coloured: `--color`, then `NO_COLOR` and `FORCE_COLOR`, then the terminal.
+pub(super) fn color(choice: ColorChoice, machine: &Machine, terminal: bool) -> bool {
+    match choice {
+        ColorChoice::Always => true,
+        ColorChoice::Never => false,
+        ColorChoice::Auto => {
+            machine.var("NO_COLOR").is_none() && (machine.var("FORCE_COLOR").is_some() || terminal)
+        }
+    }
+}
+
+impl RunOptions {
+    pub fn resolve(
+        args: &RunArgs,
+        params: Vec<(String, String)>,
+        machine: &Machine,
+        project: &Project,
+    ) -> Result<Self, Problems> {
+        let mut problems = Problems::default();
+        let selectors = args
+            .selectors
+            .iter()
+            .filter_map(|text| Selector::parse(text).map_err(|message| problems.push(Problem::new(message))).ok())
+            .collect();
+        let keyword = args.keyword.as_deref().and_then(|text| {
+            Keyword::parse(text).map_err(|error| problems.push(Problem::new(error.to_string()))).ok()
+        });
+        let dotenv = dotenv(project, &mut problems);
+        let variable = |name: &str| {
+            let flag = args.env.iter().rev().find(|(key, _)| key == name);
+            let flag = flag.map(|(_, value)| (value.clone(), Origin::Flag("--env".to_owned())));
+            let process = machine.var(name).map(|value| (value.to_owned(), Origin::Environment));
+            let file = dotenv.get(name).map(|value| (value.clone(), Origin::DotEnv));
+            flag.or(process).or(file).filter(|(value, _)| !value.is_empty())
+        };
+        let flag = |name: &str| Origin::Flag(name.to_owned());
+        let target = or_default(
+            [args.stack_config.clone().map(|v| (v, flag("--stack-config"))), variable("LLAMA_STACK_CONFIG")],
+            "starter".to_owned(),
+        );
+        let target_spec = TargetSpec::parse(&target.value).map_err(|error| {
+            problems.push(Problem::new(format!("{} (from {})", error, target.origin)));
+        });
+        let mode_variable = variable("LLAMA_STACK_TEST_INFERENCE_MODE").and_then(|(text, origin)| {
+            let parsed = text.parse::<Mode>().map_err(|error| {
+                problems.push(Problem::new(format!("LLAMA_STACK_TEST_INFERENCE_MODE: {error}")));
+            });
+            parsed.ok().map(|mode| (mode, origin))
+        });
+        let mode =
+            or_default([args.inference_mode.map(|m| (m, flag("--inference-mode"))), mode_variable], Mode::Replay);
+        let recordings = or_default(
+            [
+                args.recording_dir.clone().map(|dir| (machine.cwd.join(dir), flag("--recording-dir"))),
+                variable("LLAMA_STACK_TEST_RECORDING_DIR").map(|(dir, origin)| (machine.cwd.join(dir), origin)),
+            ],
+            project.root.join("recordings"),
+        );
+        let internet = variable("RUNNER_INTERNET").is_some();
+        let inputs = Inputs {
+            suite: args.suite.clone(),
+            setup: args.setup.clone(),
+            params: params.into_iter().collect(),
+            env_flags: args.env.clone(),
+            process_env: machine.env.clone(),
+            dotenv,
+        };
+        let Ok(target_spec) = target_spec else { return Err(problems) };
+        problems.or(Self {
+            inputs,
+            selection: Selection { selectors, keyword, internet },
+            target,
+            target_spec,
+            stack: args.stack.clone(),
+            mode,
+            recordings,
+            jobs: args.jobs.map_or(machine.cores, usize::from),
+            max_failures: if args.exitfirst { Some(1) } else { args.maxfail.map(usize::from) },
+            timeout: args.timeout,
+            retries: args.retries,
+            verbosity: match (args.quiet, args.verbose) {
+                (true, _) => Verbosity::Quiet,
+                (_, true) => Verbosity::Verbose,
+                _ => Verbosity::Normal,
+            },
+            color: color(args.color, machine, machine.stdout_is_terminal),
+            progress: machine.stderr_is_terminal && machine.stdout_is_terminal,
+        })
+    }
+}
+
+fn or_default<T>(candidates: [Option<(T, Origin)>; 2], default: T) -> Resolved<T> {
+    first(candidates).unwrap_or(Resolved { value: default, origin: Origin::BuiltIn, hides: Vec::new() })
+}
+
+fn dotenv(project: &Project, problems: &mut Problems) -> std::collections::BTreeMap<String, String> {
+    let path = project.root.join(".env");
+    match std::fs::read_to_string(&path) {
+        Ok(text) => parse_dotenv(&text).unwrap_or_else(|line| {
+            problems.push(Problem::new(format!(".env:{line}: expected KEY=VALUE")));
+            Default::default()
+        }),
+        Err(_) => Default::default(),
+    }
+}

@@ -1,0 +1,98 @@
+//! What the stack under test says of itself, asked once and only when a rule needs it.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::OnceCell;
+
+use crate::http::client::Transport;
+use crate::http::{HeaderMap, Method, Request};
+
+/// Asking takes no longer than this; a stack that does not answer has no facts.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Providers, models and routes of a stack; empty for servers that do not list them.
+#[derive(Debug, Default)]
+pub struct Facts {
+    providers: OnceCell<Vec<Provider>>,
+    models: OnceCell<Vec<(String, String)>>,
+    routes: OnceCell<Vec<(String, String)>>,
+}
+
+#[derive(Debug, Clone)]
+struct Provider {
+    api: String,
+    id: String,
+    kind: String,
+}
+
+impl Facts {
+    /// The provider type that serves a model, as `remote::ollama`.
+    pub async fn provider_type_of(&self, model: &str, transport: &Transport) -> Option<&str> {
+        let models = self.models.get_or_init(|| async { models(&ask(transport, "/v1/models").await) }).await;
+        let (_, provider) = models.iter().find(|(id, _)| id == model)?;
+        let providers = self.providers(transport).await;
+        providers.iter().find(|p| p.api == "inference" && p.id == *provider).map(|p| p.kind.as_str())
+    }
+
+    /// Whether a provider type is configured for an API; `None` when the stack does not list providers.
+    pub async fn has_provider(&self, api: &str, kind: &str, transport: &Transport) -> Option<bool> {
+        let providers = self.providers(transport).await;
+        (!providers.is_empty()).then(|| providers.iter().any(|p| p.api == api && (p.kind == kind || p.id == kind)))
+    }
+
+    /// Whether a route is served; `None` when the stack does not list routes.
+    pub async fn has_route(&self, method: &str, path: &str, transport: &Transport) -> Option<bool> {
+        let routes = self
+            .routes
+            .get_or_init(|| async { routes(&ask(transport, "/v1/inspect/routes").await) })
+            .await;
+        (!routes.is_empty()).then(|| routes.iter().any(|(m, p)| m.eq_ignore_ascii_case(method) && p == path))
+    }
+
+    async fn providers(&self, transport: &Transport) -> &[Provider] {
+        self.providers.get_or_init(|| async { providers(&ask(transport, "/v1/providers").await) }).await
+    }
+}
+
+async fn ask(transport: &Transport, path: &str) -> Value {
+    let request = Request {
+        method: Method::GET,
+        path: path.to_owned(),
+        headers: HeaderMap::new(),
+        body: bytes::Bytes::new(),
+    };
+    match transport.send(&request, PATIENCE).await {
+        Ok(answer) if answer.status.is_success() => serde_json::from_slice(&answer.body).unwrap_or_default(),
+        _ => Value::Null,
+    }
+}
+
+fn text(value: &Value, key: &str) -> String {
+    value[key].as_str().unwrap_or_default().to_owned()
+}
+
+fn items(value: &Value) -> &[Value] {
+    value["data"].as_array().map_or(&[], Vec::as_slice)
+}
+
+fn providers(answer: &Value) -> Vec<Provider> {
+    let provider = |p: &Value| Provider { api: text(p, "api"), id: text(p, "provider_id"), kind: text(p, "provider_type") };
+    items(answer).iter().map(provider).collect()
+}
+
+/// Model id and provider id. Llama Stack 0.3 lists `identifier`; its OpenAI-shaped list has `id`.
+fn models(answer: &Value) -> Vec<(String, String)> {
+    let pair = |m: &Value| {
+        let id = if m["identifier"].is_string() { text(m, "identifier") } else { text(m, "id") };
+        let provider = text(m, "provider_id");
+        let provider =
+            if provider.is_empty() { id.split('/').next().unwrap_or_default().to_owned() } else { provider };
+        (id, provider)
+    };
+    items(answer).iter().map(pair).collect()
+}
+
+fn routes(answer: &Value) -> Vec<(String, String)> {
+    items(answer).iter().map(|r| (text(r, "method"), text(r, "route"))).collect()
+}

@@ -1,0 +1,325 @@
+//! The stack under test with its record/replay proxy: started together, stopped together.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::traffic::Traffic;
+use crate::http::client::{Transport, TransportError};
+use crate::plan::expression::Scope;
+use crate::plan::template::{FillError, Template};
+use crate::record::{self, Mode, Proxy, ProviderUpstream, ProxyOptions};
+use crate::schema::StackDefinition;
+use crate::schema::case::TargetKind;
+use crate::source::Problems;
+use crate::stack::{ConfigError, RunConfig, Stack, StackError};
+use crate::target::{self, LaunchSpec, Running, StackSource, StartError, TargetSpec};
+
+/// How long a stack may take to answer when its definition does not say.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+
+/// Everything that decides what is started.
+#[derive(Debug, Clone)]
+pub struct SessionSpec<'a> {
+    pub target: TargetSpec,
+    /// How `server:` starts a process.
+    pub stack: &'a StackDefinition,
+    pub env: BTreeMap<String, String>,
+    pub mode: Mode,
+    pub recordings: PathBuf,
+    pub setup: Option<String>,
+    pub secrets: Vec<String>,
+    /// Ids of the providers that the chosen models belong to, as `openai`.
+    pub wanted_providers: Vec<String>,
+    /// The project's root: where relative paths of the configuration and the child process start.
+    pub root: PathBuf,
+    /// This binary, for stacks that are `runner serve`.
+    pub runner: PathBuf,
+}
+
+/// A stack that answers.
+#[derive(Debug)]
+pub struct Session {
+    pub transport: Transport,
+    pub kind: TargetKind,
+    pub traffic: Traffic,
+    pub scope_is_known: bool,
+    pub max_parallel: Option<usize>,
+    /// Things a user should know that are no errors.
+    pub notes: Vec<String>,
+    running: Option<Running>,
+    /// Holds the child's state; removed when the session ends.
+    _state: Option<tempfile::TempDir>,
+}
+
+/// Why there is no stack to test.
+#[derive(Debug)]
+pub enum SessionError {
+    Config(ConfigError),
+    Stack(StackError),
+    Start(StartError),
+    Recordings(record::StartError),
+    Transport(TransportError),
+    Template(FillError),
+    Io(String),
+}
+
+impl std::fmt::Display for SessionError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Config(error) => write!(f, "{error}"),
+            Self::Stack(error) => write!(f, "{error}"),
+            Self::Start(error) => write!(f, "{error}"),
+            Self::Recordings(error) => write!(f, "{error}"),
+            Self::Transport(error) => write!(f, "{error}"),
+            Self::Template(error) => write!(f, "{:?}: {}", error.span, error.message),
+            Self::Io(message) => f.write_str(message),
+        }
+    }
+}
+
+impl SessionError {
+    /// Whether the user's definition is wrong, rather than the target unable to start.
+    pub fn is_definition(&self) -> bool {
+        matches!(self, Self::Config(_) | Self::Template(_) | Self::Recordings(_))
+    }
+}
+
+impl Session {
+    pub async fn start(spec: SessionSpec<'_>) -> Result<Self, SessionError> {
+        match spec.target.clone() {
+            TargetSpec::Url(url) => Self::reach(&url, Vec::new()),
+            TargetSpec::Server { config, port } => Self::serve(spec, &config, port).await,
+            TargetSpec::InProcess(source) => Self::embed(spec, &source).await,
+        }
+    }
+
+    fn reach(url: &str, notes: Vec<String>) -> Result<Self, SessionError> {
+        Ok(Self {
+            transport: Transport::network(url).map_err(SessionError::Transport)?,
+            kind: TargetKind::Url,
+            traffic: Traffic::unseen(),
+            scope_is_known: false,
+            max_parallel: None,
+            notes,
+            running: None,
+            _state: None,
+        })
+    }
+
+    async fn embed(spec: SessionSpec<'_>, source: &StackSource) -> Result<Self, SessionError> {
+        let mut env = spec.env.clone();
+        env.extend(dummy_keys(&spec));
+        let mut config = match source {
+            StackSource::Distribution(name) => RunConfig::distribution(name, &env),
+            StackSource::AdHoc(list) => RunConfig::ad_hoc(list, &env),
+            StackSource::File(path) => {
+                let path = spec.root.join(path);
+                let text = std::fs::read_to_string(&path)
+                    .map_err(|error| SessionError::Io(format!("cannot read {}: {error}", path.display())))?;
+                RunConfig::from_yaml(&text, &path.display().to_string(), &env)
+            }
+        }
+        .map_err(SessionError::Config)?;
+        let mut traffic = Traffic::unseen();
+        if spec.mode != Mode::Live {
+            let addresses: Vec<(String, Address)> = config
+                .provider_addresses()
+                .map(|provider| (provider.provider_id.to_owned(), Address::of(provider.url)))
+                .collect();
+            let upstreams = addresses.iter().map(|(name, at)| at.upstream(name, &env, None)).collect();
+            let proxy = start_proxy(&spec, upstreams).await?;
+            for (provider, (name, at)) in config.provider_addresses().zip(&addresses) {
+                *provider.url = format!("{}{}", proxy.url(name), at.path);
+            }
+            traffic = Traffic::seen_by(proxy);
+        }
+        let stack = Stack::start(config).await.map_err(SessionError::Stack)?;
+        Ok(Self {
+            transport: Transport::InProcess(stack.router()),
+            kind: TargetKind::InProcess,
+            traffic,
+            scope_is_known: true,
+            max_parallel: None,
+            notes: stack.warnings().iter().map(ToString::to_string).collect(),
+            running: None,
+            _state: None,
+        })
+    }
+
+    async fn serve(spec: SessionSpec<'_>, config: &str, port: Option<u16>) -> Result<Self, SessionError> {
+        let ready = spec.stack.ready.get.value.clone();
+        if let Some(port) = port {
+            let url = format!("http://127.0.0.1:{port}");
+            if target::probe(&url, &ready).await {
+                let note = format!(
+                    "reusing the server that answers at {url}; it was not started here, so its providers are not \
+                     recorded or replayed"
+                );
+                let mut session = Self::reach(&url, vec![note])?;
+                session.kind = TargetKind::Server;
+                return Ok(session);
+            }
+        }
+        let port = match port {
+            Some(port) => port,
+            None => target::free_port().map_err(|e| SessionError::Io(format!("no free port on 127.0.0.1: {e}")))?,
+        };
+        let state = tempfile::Builder::new()
+            .prefix("runner-")
+            .tempdir()
+            .map_err(|error| SessionError::Io(format!("cannot make a directory for the server's state: {error}")))?;
+        let (env, traffic) = wire(&spec).await?;
+        let path = spec.root.join(config);
+        let config = if path.is_file() { path.display().to_string() } else { config.to_owned() };
+        let values = [
+            ("config", config),
+            ("port", port.to_string()),
+            ("runner", spec.runner.display().to_string()),
+            ("state_dir", state.path().display().to_string()),
+        ];
+        let scope: Scope = values.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
+        let launch = launch_spec(&spec, &scope, env, port, state.path().join("server.log"))?;
+        let running = target::launch(launch).await.map_err(SessionError::Start)?;
+        Ok(Self {
+            transport: Transport::network(running.base_url()).map_err(SessionError::Transport)?,
+            kind: TargetKind::Server,
+            traffic,
+            scope_is_known: spec.stack.traceparent.unwrap_or(false),
+            max_parallel: spec.stack.max_parallel.as_ref().and_then(|most| usize::try_from(most.value).ok()),
+            notes: Vec::new(),
+            running: Some(running),
+            _state: Some(state),
+        })
+    }
+
+    /// Ends what was started here; a reused server is left alone.
+    pub async fn stop(self) {
+        if let Some(running) = self.running {
+            running.stop().await;
+        }
+    }
+
+    /// The last lines of the server's output, when one was started and has ended by itself.
+    pub fn died(&mut self) -> Option<String> {
+        let running = self.running.as_mut()?;
+        let status = running.exited()?;
+        Some(format!("the server ended during the run ({status}):\n{}", running.tail().join("\n")))
+    }
+}
+
+/// A provider's address: where its host is, and the path that the stack appends to.
+#[derive(Debug, Clone)]
+struct Address {
+    origin: String,
+    path: String,
+}
+
+impl Address {
+    fn of(url: &str) -> Self {
+        let after_scheme = url.find("://").map_or(0, |at| at + 3);
+        let path_at = url[after_scheme..].find('/').map_or(url.len(), |at| after_scheme + at);
+        Self { origin: url[..path_at].to_owned(), path: url[path_at..].trim_end_matches('/').to_owned() }
+    }
+
+    fn upstream(&self, name: &str, env: &BTreeMap<String, String>, key_env: Option<&str>) -> ProviderUpstream {
+        let api_key = key_env.and_then(|key| env.get(key)).cloned();
+        ProviderUpstream { name: name.to_owned(), base_url: self.origin.clone(), api_key }
+    }
+}
+
+async fn start_proxy(spec: &SessionSpec<'_>, providers: Vec<ProviderUpstream>) -> Result<Proxy, SessionError> {
+    let options = ProxyOptions {
+        mode: spec.mode,
+        dir: spec.recordings.clone(),
+        providers,
+        setup: spec.setup.clone(),
+        secrets: spec.secrets.clone(),
+        port: None,
+    };
+    record::start(options).await.map_err(SessionError::Recordings)
+}
+
+/// In replay, a key that is missing gets a dummy, so that a stack boots with the providers the models need.
+fn dummy_keys(spec: &SessionSpec<'_>) -> Vec<(String, String)> {
+    let replays = matches!(spec.mode, Mode::Replay);
+    let missing = |name: &String| spec.env.get(name).is_none_or(String::is_empty);
+    spec.stack
+        .providers
+        .iter()
+        .filter(|(name, _)| replays && spec.wanted_providers.contains(&name.value))
+        .filter_map(|(_, wiring)| wiring.key_env.clone().filter(missing))
+        .map(|key| (key, "replay-needs-no-key".to_owned()))
+        .collect()
+}
+
+/// Puts the proxy in front of every provider that the stack will use, through the variables it reads.
+async fn wire(spec: &SessionSpec<'_>) -> Result<(Vec<(String, String)>, Traffic), SessionError> {
+    let mut child: BTreeMap<String, String> = spec.env.clone();
+    child.extend(dummy_keys(spec));
+    if spec.mode == Mode::Live {
+        return Ok((child.into_iter().collect(), Traffic::unseen()));
+    }
+    let mut wired = Vec::new();
+    for (name, wiring) in spec.stack.providers.iter() {
+        let Some(variable) = &wiring.url_env else { continue };
+        let given = child.get(variable).filter(|value| !value.is_empty()).cloned();
+        // Without its address variable a provider is used only when it is reached by a key.
+        let hosted = wiring.key_env.as_ref().is_some_and(|key| child.get(key).is_some_and(|value| !value.is_empty()));
+        let fallback = wiring.default.as_ref().filter(|_| hosted).map(|url| url.value.clone());
+        if let Some(url) = given.or(fallback) {
+            wired.push((name.value.clone(), variable.clone(), Address::of(&url), wiring.key_env.clone()));
+        }
+    }
+    let upstreams = wired.iter().map(|(name, _, at, key)| at.upstream(name, &child, key.as_deref())).collect();
+    let proxy = start_proxy(spec, upstreams).await?;
+    for (name, variable, at, _) in &wired {
+        child.insert(variable.clone(), format!("{}{}", proxy.url(name), at.path));
+    }
+    Ok((child.into_iter().collect(), Traffic::seen_by(proxy)))
+}
+
+fn launch_spec(
+    spec: &SessionSpec<'_>,
+    scope: &Scope,
+    mut env: Vec<(String, String)>,
+    port: u16,
+    log: PathBuf,
+) -> Result<LaunchSpec, SessionError> {
+    let fill = |text: &str, span: &crate::source::Span| {
+        let mut problems = Problems::default();
+        Template::text(text, span, &mut problems).fill_text(scope).map_err(SessionError::Template)
+    };
+    let command = spec.stack.launch.iter().map(|part| fill(part, &part.span)).collect::<Result<_, _>>()?;
+    for (name, value) in spec.stack.env.iter() {
+        // The user's environment wins over the definition's.
+        if !env.iter().any(|(key, _)| *key == name.value) {
+            env.push((name.value.clone(), fill(&value.0, &name.span)?));
+        }
+    }
+    Ok(LaunchSpec {
+        command,
+        env,
+        port,
+        ready_path: spec.stack.ready.get.value.clone(),
+        within: spec.stack.ready.within.unwrap_or(READY_WITHIN),
+        log,
+        cwd: spec.root.clone(),
+        secrets: spec.secrets.clone(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_cut_into_host_and_path() {
+        let cut = |url| {
+            let address = Address::of(url);
+            (address.origin, address.path)
+        };
+        assert_eq!(cut("http://0.0.0.0:11434"), ("http://0.0.0.0:11434".into(), String::new()));
+        assert_eq!(cut("https://api.openai.com/v1/"), ("https://api.openai.com".into(), "/v1".into()));
+    }
+}

@@ -1,0 +1,152 @@
+//! What a trial's stack said to its providers, as the proxy saw it.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use super::event::{Failure, FailureKind, Outcome, ProviderUse};
+use crate::check::ProviderRequestSeen;
+use crate::http::{HeaderMap, HeaderValue};
+use crate::plan::TrialPlan;
+use crate::record::{CallResult, ProviderCall, Proxy, TrialGuard, TrialTag, traceparent};
+
+/// The proxy's log, sorted by trial. Without a proxy nothing is seen.
+#[derive(Debug)]
+pub struct Traffic {
+    proxy: Option<Proxy>,
+    calls: Mutex<BTreeMap<String, Vec<ProviderCall>>>,
+    /// Calls that belong to no trial for certain.
+    unattributed: Mutex<Vec<ProviderCall>>,
+}
+
+impl Traffic {
+    /// For targets whose providers cannot be wired, and for live runs.
+    pub fn unseen() -> Self {
+        Self { proxy: None, calls: Mutex::default(), unattributed: Mutex::default() }
+    }
+
+    pub fn seen_by(proxy: Proxy) -> Self {
+        Self { proxy: Some(proxy), ..Self::unseen() }
+    }
+
+    /// Begins a trial; its calls are its own until the guard is dropped.
+    pub(super) fn begin(&self, trial: &TrialPlan) -> Option<TrialGuard> {
+        lock(&self.calls).remove(&trial.id);
+        let proxy = self.proxy.as_ref()?;
+        // Calls of an attempt before this one.
+        proxy.take_calls(&trial.id);
+        Some(proxy.begin(TrialTag { id: trial.id.clone(), aliases: trial.upstream.iter().cloned().collect() }))
+    }
+
+    /// Lets the wire tell which trial a request belongs to.
+    pub(super) fn tag(&self, trial: &str, headers: &mut HeaderMap) {
+        if self.proxy.is_some()
+            && let Ok(value) = HeaderValue::from_str(&traceparent(trial))
+        {
+            headers.insert("traceparent", value);
+        }
+    }
+
+    fn refresh(&self, trial: &str) {
+        if let Some(proxy) = &self.proxy {
+            lock(&self.calls).entry(trial.to_owned()).or_default().extend(proxy.take_calls(trial));
+        }
+    }
+
+    /// How many calls a trial made so far.
+    pub(super) fn count(&self, trial: &str) -> usize {
+        self.refresh(trial);
+        lock(&self.calls).get(trial).map_or(0, Vec::len)
+    }
+
+    /// A trial's calls from number `from` on, as checks look at them.
+    pub(super) fn seen(&self, trial: &str, from: usize) -> Vec<ProviderRequestSeen> {
+        self.refresh(trial);
+        let calls = lock(&self.calls);
+        let calls = calls.get(trial).map_or(&[][..], Vec::as_slice);
+        calls.iter().skip(from).map(seen).collect()
+    }
+
+    /// A trial's calls, as reports show them.
+    pub(super) fn uses(&self, trial: &str) -> Vec<ProviderUse> {
+        self.refresh(trial);
+        lock(&self.calls).get(trial).map_or_else(Vec::new, |calls| calls.iter().map(usage).collect())
+    }
+
+    /// A trial with a miss has failed, whatever its checks said: the stack answered from an error that no
+    /// provider ever gave.
+    pub(super) fn settle(&self, trial: &str, outcome: Outcome) -> Outcome {
+        self.refresh(trial);
+        let mut misses: Vec<Failure> =
+            lock(&self.calls).get(trial).into_iter().flatten().filter_map(|call| miss(call)).collect();
+        if let (Some(proxy), Outcome::Failed(_)) = (&self.proxy, &outcome) {
+            let mut stray = lock(&self.unattributed);
+            stray.extend(proxy.take_unattributed());
+            let (mine, others): (Vec<_>, Vec<_>) =
+                stray.drain(..).partition(|call| call.suspects.iter().any(|suspect| suspect == trial));
+            misses.extend(mine.iter().filter_map(|call| miss(call)));
+            *stray = others;
+        }
+        if misses.is_empty() {
+            return outcome;
+        }
+        if let (Outcome::Failed(failures) | Outcome::Broken(failures), Some(first)) = (&outcome, misses.first_mut()) {
+            let then: Vec<String> = failures
+                .iter()
+                .map(|f| format!("then {}: {}", f.place.as_deref().unwrap_or("the trial"), f.title))
+                .collect();
+            let detail = first.detail.take().unwrap_or_default();
+            first.detail = Some(format!("{}\n{}", detail.trim_end(), then.join("\n")));
+        }
+        Outcome::Failed(misses)
+    }
+
+    /// Misses that no trial was charged with; those before the first trial are the stack's boot.
+    pub(super) fn stray_misses(&self) -> Vec<String> {
+        let Some(proxy) = &self.proxy else { return Vec::new() };
+        let mut stray = lock(&self.unattributed);
+        stray.extend(proxy.take_unattributed());
+        stray.iter().filter(|call| !call.boot).filter_map(|call| miss(call)).filter_map(|f| f.detail).collect()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn seen(call: &ProviderCall) -> ProviderRequestSeen {
+    ProviderRequestSeen {
+        method: call.method.clone(),
+        path: call.path.clone(),
+        provider: call.provider.clone(),
+        body: call.body.clone().unwrap_or_default(),
+    }
+}
+
+fn usage(call: &ProviderCall) -> ProviderUse {
+    let (tier, file) = match &call.result {
+        CallResult::Hit(hit) if hit.normalisers.is_empty() => ("exact".to_owned(), Some(hit.file.clone())),
+        CallResult::Hit(hit) => (hit.normalisers.join(", "), Some(hit.file.clone())),
+        CallResult::Recorded { file } => ("recorded".to_owned(), Some(file.clone())),
+        CallResult::Forwarded => ("forwarded".to_owned(), None),
+        CallResult::Miss(_) => ("miss".to_owned(), None),
+    };
+    ProviderUse {
+        provider: call.provider.clone(),
+        endpoint: call.path.clone(),
+        tier,
+        file,
+    }
+}
+
+fn miss(call: &ProviderCall) -> Option<Failure> {
+    let CallResult::Miss(miss) = &call.result else { return None };
+    Some(Failure {
+        kind: FailureKind::Miss,
+        title: format!("replay miss: {} {} to {} has no recording", call.method, call.path, call.provider),
+        place: None,
+        excerpt: None,
+        detail: Some(miss.to_string()),
+        curl: None,
+        answer: None,
+    })
+}

@@ -1,0 +1,204 @@
+//! One trial: rules, attempts, steps, cleanup, and what it all comes to.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::context::RunContext;
+use super::event::{Event, Failure, FailureKind, Outcome, TrialReport};
+use super::step::{self, StepContext, StepEnd};
+use super::{request, rules};
+use crate::plan::trial::{CasePlan, StepPlan, TrialPlan};
+use crate::plan::template::FillError;
+
+/// Runs a trial to its report. Never fails itself: whatever goes wrong is an outcome.
+pub(super) async fn run(context: &RunContext, trial: &TrialPlan) -> TrialReport {
+    let started = Instant::now();
+    let (outcome, attempts) = match &trial.skip {
+        Some(reason) => (Outcome::Skipped(reason.clone()), 1),
+        None => judged(context, trial).await,
+    };
+    let outcome = redacted(outcome, context);
+    TrialReport {
+        id: trial.id.clone(),
+        place: trial.case.span.file_line(),
+        upstream: trial.upstream.clone(),
+        outcome,
+        took: started.elapsed(),
+        attempts,
+        matches: context.traffic.uses(&trial.id),
+    }
+}
+
+async fn judged(context: &RunContext, trial: &TrialPlan) -> (Outcome, u32) {
+    let ask = |rules| rules::applying(rules, trial, context.kind, &context.facts, &context.transport);
+    match ask(&trial.case.skip).await {
+        Ok(Some(rule)) => return (Outcome::Skipped(rule.because.clone()), 1),
+        Ok(None) => {}
+        Err(error) => return (Outcome::Broken(vec![rule_failure(&error)]), 1),
+    }
+    let expected = match ask(&trial.case.xfail).await {
+        Ok(rule) => rule.map(|rule| rule.because.clone()),
+        Err(error) => return (Outcome::Broken(vec![rule_failure(&error)]), 1),
+    };
+    let mut attempts = 1;
+    loop {
+        let outcome = attempt(context, trial).await;
+        let failed = matches!(outcome, Outcome::Failed(_) | Outcome::Broken(_));
+        if failed && expected.is_none() && attempts <= context.retries && !context.stopping() {
+            attempts += 1;
+            continue;
+        }
+        let outcome = match (outcome, expected) {
+            // A missing recording says nothing about the stack, so it is no expected failure.
+            (Outcome::Failed(failures), Some(reason)) if failures.iter().all(|f| f.kind == FailureKind::Mismatch) => {
+                Outcome::XFailed(reason)
+            }
+            (Outcome::Passed, Some(reason)) => Outcome::XPassed(reason),
+            (outcome, _) => outcome,
+        };
+        return (outcome, attempts);
+    }
+}
+
+async fn attempt(context: &RunContext, trial: &TrialPlan) -> Outcome {
+    // Where the wire cannot tell which trial a provider request belongs to, a trial that looks at them runs alone.
+    let alone = trial.case.watches_provider() && !context.scope_is_known;
+    let (_shared, _alone) = if alone {
+        (None, Some(context.alone.write().await))
+    } else {
+        (Some(context.alone.read().await), None)
+    };
+    let active = context.traffic.begin(trial);
+    let limit = trial.case.timeout.unwrap_or(context.timeout);
+    let outcome = tokio::select! {
+        outcome = steps(context, trial, limit) => outcome,
+        () = context.interrupted() => Outcome::Broken(vec![plain_failure("interrupted", &trial.case)]),
+    };
+    drop(active);
+    context.traffic.settle(&trial.id, outcome)
+}
+
+async fn steps(context: &RunContext, trial: &TrialPlan, limit: Duration) -> Outcome {
+    let mut scope = trial.scope.clone();
+    let mut profile = request::profile(trial.client);
+    context.traffic.tag(&trial.id, &mut profile);
+    let with = StepContext {
+        transport: &context.transport,
+        profile: &profile,
+        root: &context.root,
+        traffic: &context.traffic,
+        trial: &trial.id,
+        timeout: limit,
+    };
+    let body = async {
+        for (index, plan) in trial.case.steps.iter().enumerate() {
+            match timed(context, trial, index, plan, &mut scope, with).await {
+                StepEnd::Passed => {}
+                StepEnd::Failed(failures) => return outcome_of(failures),
+                StepEnd::Skipped(reason) => return Outcome::Skipped(reason),
+            }
+        }
+        Outcome::Passed
+    };
+    let outcome = match tokio::time::timeout(limit, body).await {
+        Ok(outcome) => outcome,
+        Err(_) => {
+            let title = format!("the trial did not end within {:.0}s", limit.as_secs_f64());
+            Outcome::Failed(vec![plain_failure(&title, &trial.case)])
+        }
+    };
+    let mut problems = Vec::new();
+    for plan in &trial.case.cleanup {
+        // A step that needs what a failed step would have kept has nothing to clean up.
+        let ready = plan.request.as_ref().is_none_or(|request| request.path.fill(&scope).is_ok());
+        if !ready {
+            continue;
+        }
+        if let Ok(StepEnd::Failed(failures)) =
+            tokio::time::timeout(limit, step::run(plan, &mut scope, with)).await
+        {
+            problems.extend(failures);
+        }
+    }
+    match outcome {
+        Outcome::Passed if !problems.is_empty() => outcome_of(problems),
+        Outcome::Failed(mut failures) => {
+            failures.extend(problems);
+            Outcome::Failed(failures)
+        }
+        other => other,
+    }
+}
+
+async fn timed(
+    context: &RunContext,
+    trial: &TrialPlan,
+    index: usize,
+    plan: &StepPlan,
+    scope: &mut crate::plan::expression::Scope,
+    with: StepContext<'_>,
+) -> StepEnd {
+    let started = Instant::now();
+    let end = step::run(plan, scope, with).await;
+    context.emit(Event::StepFinished {
+        id: trial.id.clone(),
+        step: index + 1,
+        passed: matches!(end, StepEnd::Passed),
+        took: started.elapsed(),
+    });
+    end
+}
+
+fn outcome_of(failures: Vec<Failure>) -> Outcome {
+    if failures.iter().all(|f| f.kind == FailureKind::Fault) {
+        Outcome::Broken(failures)
+    } else {
+        Outcome::Failed(failures)
+    }
+}
+
+fn plain_failure(title: &str, case: &Arc<CasePlan>) -> Failure {
+    Failure {
+        kind: FailureKind::Mismatch,
+        title: title.to_owned(),
+        place: Some(case.span.file_line()),
+        excerpt: None,
+        detail: None,
+        curl: None,
+        answer: None,
+    }
+}
+
+fn rule_failure(error: &FillError) -> Failure {
+    Failure {
+        kind: FailureKind::Template,
+        title: error.message.clone(),
+        place: Some(error.span.file_line()),
+        excerpt: Some(error.span.excerpt(1)),
+        detail: None,
+        curl: None,
+        answer: None,
+    }
+}
+
+/// Nothing leaves a trial with a secret in it.
+fn redacted(outcome: Outcome, context: &RunContext) -> Outcome {
+    let clean = |failures: Vec<Failure>| {
+        let text = |text: Option<String>| text.map(|text| context.redactor.apply(&text));
+        failures
+            .into_iter()
+            .map(|f| Failure {
+                title: context.redactor.apply(&f.title),
+                detail: text(f.detail),
+                curl: text(f.curl),
+                answer: text(f.answer),
+                ..f
+            })
+            .collect()
+    };
+    match outcome {
+        Outcome::Failed(failures) => Outcome::Failed(clean(failures)),
+        Outcome::Broken(failures) => Outcome::Broken(clean(failures)),
+        other => other,
+    }
+}
