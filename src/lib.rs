@@ -25,4 +25,5 @@
 //! `report`. Four failures have four words: `Problem` (the user's files), `Mismatch` (the system under
 //! test), `Fault` (the environment), `Miss` (a recording). Only `cli` and `report` write to the terminal.
 
+pub mod check;
 pub mod http;
