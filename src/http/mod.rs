@@ -1,5 +1,8 @@
 //! HTTP as plain values: what is sent, what came back, and when each chunk of it came.
 
+pub mod ndjson;
+pub mod sse;
+
 use std::time::Duration;
 
 use bytes::Bytes;
