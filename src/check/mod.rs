@@ -12,16 +12,32 @@
 //!   `count` that allows zero. A misspelt path must not make a test pass.
 //! * Numbers compare by value: `1` equals `1.0`.
 
+mod assemble;
+mod assemble_choices;
+mod describe;
+mod error_shape;
+mod evaluate;
 mod keep;
 mod kinds;
 mod matcher;
+mod matching;
+mod mismatch;
+mod misuse;
 mod names;
 mod path;
 mod scalar;
+mod seen;
+mod stream;
+mod value;
 
-pub use keep::Keep;
+pub use assemble::assemble;
+pub use error_shape::error_message;
+pub use evaluate::evaluate;
+pub use keep::{Keep, take};
 pub use kinds::{Between, Check, ErrorIs, PathCheck, ProviderCall, StreamFormat, StreamIs, Terminal, Which};
 pub use matcher::Matcher;
+pub use mismatch::Mismatch;
 pub use names::Name;
 pub use path::{Path, PathError};
 pub use scalar::{JsonType, Order, Parse, Pattern, Range, SchemaRef, StatusCodes, StatusIs};
+pub use seen::{ProviderRequestSeen, Seen};

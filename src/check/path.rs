@@ -67,6 +67,26 @@ impl Path {
     pub(crate) fn below(&self, base: &str) -> String {
         format!("{base}{}", self.text.strip_prefix('$').unwrap_or(&self.text))
     }
+
+    /// Where a path that found nothing stops finding something, and what is there.
+    pub(crate) fn where_it_ends(&self, document: &Value, base: &str) -> Option<String> {
+        let mut starts = segment_starts(&self.text);
+        let (prefix, node) = loop {
+            let prefix = Self::parse(&self.text[..starts.pop()?]).ok()?;
+            if let Some((place, node)) = prefix.find_located(document, base).into_iter().next() {
+                break (place, node);
+            }
+        };
+        Some(match node {
+            Value::Object(map) if map.is_empty() => format!("{prefix} is an empty object"),
+            Value::Object(map) => {
+                let keys: Vec<_> = map.keys().take(20).map(String::as_str).collect();
+                format!("{prefix} has the keys {}", keys.join(", "))
+            }
+            Value::Array(items) => format!("{prefix} is a list of length {}", items.len()),
+            other => format!("{prefix} is {}", super::mismatch::show(other)),
+        })
+    }
 }
 
 impl PartialEq for Path {
@@ -175,6 +195,47 @@ fn is_singular(text: &str) -> bool {
     true
 }
 
+/// Byte offsets at which the segments of a parsed path start: `$`, `.a`, `[0]`.
+fn segment_starts(text: &str) -> Vec<usize> {
+    let (mut starts, mut depth, mut quote, mut escaped) = (Vec::new(), 0_usize, None, false);
+    for (offset, c) in text.char_indices() {
+        match (quote, c) {
+            (Some(_), _) if escaped => escaped = false,
+            (Some(_), '\\') => escaped = true,
+            (Some(open), _) if open == c => quote = None,
+            (Some(_), _) => {}
+            (None, '\'' | '"') => quote = Some(c),
+            (None, '[') => {
+                // In `..[0]` the bracket belongs to the dots.
+                if depth == 0 && !text[..offset].ends_with("..") {
+                    starts.push(offset);
+                }
+                depth += 1;
+            }
+            (None, ']') => depth = depth.saturating_sub(1),
+            (None, '.') if depth == 0 && !text[..offset].ends_with('.') => starts.push(offset),
+            (None, _) => {}
+        }
+    }
+    starts
+}
+
+/// The place of a JSON pointer below `base`, as `$.a[0]`.
+pub(super) fn pointer_below(base: &str, pointer: &str) -> String {
+    let mut out = base.to_owned();
+    for part in pointer.split('/').skip(1) {
+        let name = part.replace("~1", "/").replace("~0", "~");
+        if name.bytes().all(|byte| byte.is_ascii_digit()) && !name.is_empty() {
+            out = format!("{out}[{name}]");
+        } else if is_plain_name(&name) {
+            out = format!("{out}.{name}");
+        } else {
+            out = format!("{out}['{name}']");
+        }
+    }
+    out
+}
+
 fn is_plain_name(name: &str) -> bool {
     let mut chars = name.chars();
     let first = chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_' || !c.is_ascii());
@@ -252,5 +313,24 @@ mod tests {
         let places: Vec<_> = all.iter().map(|(place, _)| place.as_str()).collect();
         assert_eq!(places, ["$.a[1].b", "$.a[1]['x-y']", r"$.a[1]['it\'s']"]);
         assert_eq!(Path::root().find(&document), [&document]);
+        assert_eq!(pointer_below("$.x", "/a/0/b~1c"), "$.x.a[0]['b/c']");
+        assert_eq!(pointer_below("$", ""), "$");
+    }
+
+    #[test]
+    fn a_path_that_finds_nothing_says_where_it_ends() {
+        let document = json!({"a": [{"b": 1, "c": {}}], "d": "text"});
+        let cases = [
+            ("$.x", "$ has the keys a, d"),
+            ("$.a[0].x.y", "$.a[0] has the keys b, c"),
+            ("$.a[3].x", "$.a is a list of length 1"),
+            ("$.a[0].c['x.y']", "$.a[0].c is an empty object"),
+            ("$.d.x", "$.d is \"text\""),
+            ("$.a[?@.b == 2].c", "$.a is a list of length 1"),
+        ];
+        for (path, want) in cases {
+            let path = Path::parse(path).unwrap();
+            assert_eq!(path.where_it_ends(&document, "$").as_deref(), Some(want));
+        }
     }
 }

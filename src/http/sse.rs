@@ -79,15 +79,34 @@ pub fn events_of(response: &Response) -> Result<Vec<Event>, StreamFault> {
     decoded.fault.map_or(Ok(decoded.events), Err)
 }
 
+/// How a response's body is cut into events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    Sse,
+    Ndjson,
+}
+
+impl Framing {
+    /// By the media type; `None` for a response that is no stream.
+    pub fn of(response: &Response) -> Option<Self> {
+        match response.media_type().as_str() {
+            "text/event-stream" => Some(Self::Sse),
+            "application/x-ndjson"
+            | "application/ndjson"
+            | "application/jsonl"
+            | "application/x-jsonlines" => Some(Self::Ndjson),
+            _ => None,
+        }
+    }
+}
+
 /// As [`events_of`], with the events that came before a fault.
 pub fn decode(response: &Response) -> Decoded {
-    match response.media_type().as_str() {
-        "text/event-stream" => decode_with(SseDecoder::default(), response),
-        "application/x-ndjson" | "application/ndjson" | "application/jsonl" | "application/x-jsonlines" => {
-            decode_with(super::ndjson::NdjsonDecoder::default(), response)
-        }
-        other => {
-            let fault = StreamFault::NotAStream { media_type: other.to_owned() };
+    match Framing::of(response) {
+        Some(Framing::Sse) => decode_with(SseDecoder::default(), response),
+        Some(Framing::Ndjson) => decode_with(super::ndjson::NdjsonDecoder::default(), response),
+        None => {
+            let fault = StreamFault::NotAStream { media_type: response.media_type() };
             Decoded { events: Vec::new(), fault: Some(fault) }
         }
     }
