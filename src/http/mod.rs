@@ -3,6 +3,8 @@
 pub mod client;
 pub mod curl;
 pub mod multipart;
+pub mod ndjson;
+pub mod sse;
 
 use std::time::Duration;
 

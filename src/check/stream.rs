@@ -1,0 +1,288 @@
+//! The course of a stream: how it is framed, in which order its events come, how and when it ends.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::error_shape::stream_error;
+use super::kinds::{Between, PathCheck, StreamFormat, StreamIs, Terminal};
+use super::matching::{check_count, check_document};
+use super::mismatch::{Mismatch, shorten, show};
+use super::path::Path;
+use super::seen::Seen;
+use crate::http::sse::{DONE, Event, Framing};
+
+/// Everything [`StreamIs`] requires; the mismatches found go to `out`.
+pub(super) fn check_stream(
+    check: &StreamIs<Value>,
+    seen: &Seen<'_>,
+    out: &mut Vec<Mismatch>,
+) -> Result<(), Mismatch> {
+    let response = seen.response()?;
+    let Some(framing) = Framing::of(response) else {
+        out.push(Mismatch::new("response", "a stream", seen.summary()));
+        return Ok(());
+    };
+    let format = match framing {
+        Framing::Sse => StreamFormat::Sse,
+        Framing::Ndjson => StreamFormat::Ndjson,
+    };
+    if check.format.is_some_and(|wanted| wanted != format) {
+        let wanted = check.format.map_or("", StreamFormat::name);
+        out.push(Mismatch::new("stream format", wanted, format!("{format}, {}", response.media_type())));
+    }
+    let decoded = seen.decoded()?;
+    if let Some(fault) = &decoded.fault {
+        out.push(Mismatch::new("stream", "a stream that can be read to its end", fault.to_string()));
+    }
+    let course = Course::new(check, &decoded.events, out);
+    course.check_end(check, out);
+    course.check_count(check, out);
+    course.check_names(check, out);
+    check_times(check, &decoded.events, out);
+    Ok(())
+}
+
+/// Events as JSON, without those that only mark the end.
+struct Course<'e> {
+    raw: &'e [Event],
+    json: Vec<Value>,
+    names: Vec<String>,
+    mark: &'e str,
+}
+
+impl<'e> Course<'e> {
+    /// Malformed events and events that carry an error are reported on the way.
+    fn new(check: &'e StreamIs<Value>, raw: &'e [Event], out: &mut Vec<Mismatch>) -> Self {
+        let mark = match &check.terminal {
+            Some(Terminal::Data(Value::String(mark))) => mark.trim(),
+            _ => DONE,
+        };
+        let (mut json, mut names) = (Vec::new(), Vec::new());
+        for event in raw.iter().filter(|event| !is_mark(event, mark)) {
+            let place = format!("events[{}]", json.len());
+            let value = serde_json::from_str(&event.data).unwrap_or_else(|error| {
+                let mismatch = Mismatch::new(&place, "JSON", shorten(&event.data));
+                out.push(mismatch.with(error.to_string()));
+                Value::Null
+            });
+            if let Some(message) = stream_error(&value).filter(|_| !check.allow_error) {
+                out.push(Mismatch::new(&place, "no error in the stream", shorten(&message)));
+            }
+            names.push(name_of(event, &value, check.name_at.as_ref()));
+            json.push(value);
+        }
+        Self { raw, json, names, mark }
+    }
+
+    fn check_end(&self, check: &StreamIs<Value>, out: &mut Vec<Mismatch>) {
+        let marks: Vec<_> = self.positions(|event| is_mark(event, self.mark));
+        let last = self.raw.len().checked_sub(1);
+        let wanted = match &check.terminal {
+            None => return self.only_at_the_end(&marks, last, out),
+            Some(Terminal::None) => {
+                if let Some(at) = marks.first() {
+                    let actual = format!("{DONE} as event {} of {}", at + 1, self.raw.len());
+                    out.push(Mismatch::new("stream end", format!("no {DONE}"), actual));
+                }
+                return;
+            }
+            Some(Terminal::Data(mark)) if mark.is_string() => {
+                if marks.is_empty() {
+                    let expected = format!("{} as the last event", self.mark);
+                    let actual = self.raw.last().map_or("no event".to_owned(), |event| shorten(&event.data));
+                    out.push(Mismatch::new("stream end", expected, actual));
+                }
+                return self.only_at_the_end(&marks, last, out);
+            }
+            Some(Terminal::Data(other)) => {
+                out.push(Mismatch::new("stream end", "to be given as text", show(other)));
+                return;
+            }
+            Some(Terminal::Event(wanted)) => wanted,
+        };
+        self.only_at_the_end(&marks, last, out);
+        let ends: Vec<_> = (0..self.json.len()).filter(|at| self.satisfies(wanted, *at)).collect();
+        let expected = || {
+            let matchers = super::describe::describe_all(&wanted.matchers);
+            format!("exactly one event with {} {matchers}, the last", wanted.at)
+        };
+        match ends[..] {
+            [end] if end + 1 == self.json.len() => {}
+            [] => {
+                let actual = self.json.last().map_or("no event".to_owned(), show);
+                out.push(Mismatch::new(
+                    "stream end",
+                    expected(),
+                    format!("no such event; the last is {actual}"),
+                ));
+            }
+            [end] => {
+                let rest: Vec<_> = self.names[end + 1..].iter().take(5).map(String::as_str).collect();
+                let actual = format!(
+                    "it is event {} of {}, followed by {}",
+                    end + 1,
+                    self.json.len(),
+                    rest.join(", ")
+                );
+                out.push(Mismatch::new("stream end", expected(), actual));
+            }
+            [..] => {
+                out.push(Mismatch::new("stream end", expected(), format!("{} such events", ends.len())));
+            }
+        }
+    }
+
+    fn satisfies(&self, wanted: &PathCheck<Value>, at: usize) -> bool {
+        let mut found = Vec::new();
+        check_document(wanted, &self.json[at], "$", &mut found);
+        found.is_empty()
+    }
+
+    fn only_at_the_end(&self, marks: &[usize], last: Option<usize>, out: &mut Vec<Mismatch>) {
+        if let Some(at) = marks.iter().find(|at| Some(**at) != last) {
+            let actual = match marks {
+                [_] => format!("{} events after it", self.raw.len() - at - 1),
+                many => format!("{} of them", many.len()),
+            };
+            let expected = format!("{} once, with nothing after it", self.mark);
+            out.push(Mismatch::new("stream end", expected, actual));
+        }
+    }
+
+    fn positions(&self, wanted: impl Fn(&Event) -> bool) -> Vec<usize> {
+        self.raw.iter().enumerate().filter(|(_, event)| wanted(event)).map(|(at, _)| at).collect()
+    }
+
+    fn check_count(&self, check: &StreamIs<Value>, out: &mut Vec<Mismatch>) {
+        if check.events.min.is_none() && self.json.is_empty() {
+            out.push(Mismatch::new("stream", "1 or more events", "0 events"));
+        } else {
+            out.extend(check_count(self.json.len(), &check.events, "stream", "events"));
+        }
+    }
+
+    fn check_names(&self, check: &StreamIs<Value>, out: &mut Vec<Mismatch>) {
+        let ends = [("first", &check.first, self.names.first()), ("last", &check.last, self.names.last())];
+        for (which, wanted, name) in ends {
+            if let Some(wanted) = wanted.as_ref().filter(|wanted| name.map(String::as_str) != wanted.as_str())
+            {
+                let actual = name.map_or("no event".to_owned(), |name| shown_name(name));
+                let mismatch = Mismatch::new(format!("{which} event"), plain(wanted), actual);
+                out.push(mismatch.with(self.overview()));
+            }
+        }
+        let mut from = 0;
+        for (index, wanted) in check.in_order.iter().enumerate() {
+            match self.names[from..].iter().position(|name| Some(name.as_str()) == wanted.as_str()) {
+                Some(found) => from += found + 1,
+                None => {
+                    let after = index
+                        .checked_sub(1)
+                        .map(|before| format!(" after {}", plain(&check.in_order[before])));
+                    let expected = format!("{}{}", plain(wanted), after.unwrap_or_default());
+                    let actual = format!("no such event from events[{from}] on");
+                    out.push(Mismatch::new("order of events", expected, actual).with(self.overview()));
+                    break;
+                }
+            }
+        }
+        check.between.iter().for_each(|rule| self.check_between(rule, out));
+    }
+
+    fn check_between(&self, rule: &Between<Value>, out: &mut Vec<Mismatch>) {
+        let of = |wanted: &Value| -> Vec<usize> {
+            let named = |name: &String| Some(name.as_str()) == wanted.as_str();
+            self.names.iter().enumerate().filter(|(_, name)| named(name)).map(|(at, _)| at).collect()
+        };
+        let mut wrong = |expected: String, actual: String| {
+            out.push(Mismatch::new("order of events", expected, actual).with(self.overview()));
+        };
+        let events = of(&rule.event);
+        let (Some(first), Some(last)) = (events.first(), events.last()) else {
+            return wrong(plain(&rule.event), "no such event".to_owned());
+        };
+        if let Some(after) = &rule.after {
+            let expected = format!("every {} after {}", plain(&rule.event), plain(after));
+            match of(after).first() {
+                None => wrong(expected, format!("no {}", plain(after))),
+                Some(start) if start > first => {
+                    wrong(expected, format!("events[{first}] comes before events[{start}]"));
+                }
+                Some(_) => {}
+            }
+        }
+        if let Some(before) = &rule.before {
+            let expected = format!("every {} before {}", plain(&rule.event), plain(before));
+            match of(before).last() {
+                None => wrong(expected, format!("no {}", plain(before))),
+                Some(end) if end < last => {
+                    wrong(expected, format!("events[{last}] comes after events[{end}]"));
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// The names in order, repetitions counted.
+    fn overview(&self) -> String {
+        let mut runs: Vec<(&str, usize)> = Vec::new();
+        for name in &self.names {
+            match runs.last_mut() {
+                Some((last, count)) if last == name => *count += 1,
+                _ => runs.push((name, 1)),
+            }
+        }
+        let runs: Vec<_> = runs
+            .iter()
+            .map(|(name, count)| match count {
+                1 => shown_name(name),
+                _ => format!("{} ×{count}", shown_name(name)),
+            })
+            .collect();
+        format!("events: {}", shorten(&runs.join(", ")))
+    }
+}
+
+fn check_times(check: &StreamIs<Value>, events: &[Event], out: &mut Vec<Mismatch>) {
+    let millis = |time: Duration| format!("{} ms", time.as_millis());
+    if let (Some(limit), Some(first)) = (check.first_within, events.first())
+        && first.at > limit
+    {
+        let expected = format!("within {}", millis(limit));
+        out.push(Mismatch::new("time to the first event", expected, millis(first.at)));
+    }
+    let gaps = events.windows(2).map(|pair| pair[1].at.saturating_sub(pair[0].at));
+    let widest = gaps.enumerate().max_by_key(|(_, gap)| *gap);
+    if let (Some(limit), Some((index, gap))) = (check.largest_gap, widest)
+        && gap > limit
+    {
+        let actual = format!("{} after events[{index}]", millis(gap));
+        out.push(Mismatch::new("largest gap between events", format!("at most {}", millis(limit)), actual));
+    }
+}
+
+fn is_mark(event: &Event, mark: &str) -> bool {
+    event.data.trim() == mark || event.is_done()
+}
+
+fn name_of(event: &Event, json: &Value, name_at: Option<&Path>) -> String {
+    let name = match name_at {
+        Some(path) => path.find(json).first().and_then(|name| name.as_str()),
+        None => event
+            .event
+            .as_deref()
+            .or_else(|| json.get("type")?.as_str())
+            .or_else(|| json.pointer("/event/payload/event_type")?.as_str()),
+    };
+    name.unwrap_or_default().to_owned()
+}
+
+fn shown_name(name: &str) -> String {
+    if name.is_empty() { "(unnamed)".to_owned() } else { name.to_owned() }
+}
+
+/// A name without the quotes of JSON.
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| show(value), str::to_owned)
+}
