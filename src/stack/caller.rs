@@ -1,0 +1,88 @@
+//! What a request carries beside its body: provider data, trace context, the bytes themselves.
+
+use super::errors::{ApiError, Issue};
+use super::fields::{self, Model, Ty};
+use axum::body::{Body, to_bytes};
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, header};
+use serde_json::{Map, Value};
+use std::convert::Infallible;
+
+/// The largest request body that is read; images travel inside.
+const MAX_BODY_BYTES: usize = 128 << 20;
+
+/// The headers that matter to providers.
+#[derive(Default, Clone)]
+pub(crate) struct Caller {
+    provider_data: Map<String, Value>,
+    pub(crate) traceparent: Option<HeaderValue>,
+}
+
+impl Caller {
+    fn from_headers(headers: &HeaderMap) -> Self {
+        // A header that is not a JSON object counts as absent, as upstream has it.
+        let data = headers.get("x-llamastack-provider-data").map(HeaderValue::as_bytes);
+        Self {
+            provider_data: data.and_then(|data| serde_json::from_slice(data).ok()).unwrap_or_default(),
+            traceparent: headers.get("traceparent").cloned(),
+        }
+    }
+
+    /// The caller's own key for a provider.
+    pub(crate) fn provider_key(&self, field: &str) -> Option<&str> {
+        self.provider_data.get(field).and_then(Value::as_str).filter(|key| !key.is_empty())
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self::from_headers(&parts.headers))
+    }
+}
+
+/// Reads a request's JSON body and checks it.
+pub(crate) async fn body(
+    model: &'static Model,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Map<String, Value>, ApiError> {
+    let issue = |loc: &[Value], msg: &str, kind| ApiError::Request(vec![Issue::new(loc, msg, kind)]);
+    let bytes = to_bytes(body, MAX_BODY_BYTES).await.map_err(|_| ApiError::TooLarge)?;
+    if bytes.is_empty() {
+        return Err(issue(&["body".into()], "Field required", "missing"));
+    }
+    let value = if is_json(headers) {
+        serde_json::from_slice(&bytes).map_err(|error| {
+            issue(&["body".into(), offset(&bytes, &error).into()], "JSON decode error", "json_invalid")
+        })?
+    } else {
+        // Bytes of an undeclared type are not looked into.
+        Value::Null
+    };
+    match fields::check(&Ty::Model(model), &value, &["body"]) {
+        Ok(Value::Object(map)) => Ok(map),
+        Ok(_) => Err(ApiError::Internal("a checked body is no object".into())),
+        Err(issues) => Err(ApiError::Request(issues)),
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else { return true };
+    let essence =
+        value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim().to_lowercase();
+    essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
+}
+
+/// Where decoding stopped, in characters from the start.
+fn offset(bytes: &[u8], error: &serde_json::Error) -> usize {
+    let text = String::from_utf8_lossy(bytes);
+    let before: usize = text
+        .split_inclusive('\n')
+        .take(error.line().saturating_sub(1))
+        .map(|line| line.chars().count())
+        .sum();
+    before + error.column().saturating_sub(1)
+}

@@ -1,0 +1,280 @@
+//! The resolved run configuration: which providers, where they are, what is registered, where to store.
+//!
+//! Reads version 2 of Llama Stack's `run.yaml`. Pure: everything that comes from the machine is in [`Env`].
+//! Sections that do not matter in one process (`server`, `logging`, `telemetry`, …) are accepted and ignored.
+
+use super::catalog::{self, Api, Known};
+use super::config_error::ConfigError;
+use super::env_syntax;
+use super::remotes::RemoteType;
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+/// Environment variables, complete: nothing else is looked up.
+pub type Env = BTreeMap<String, String>;
+
+/// What a stack is built from.
+#[derive(Debug, Clone)]
+pub struct RunConfig {
+    pub(crate) image_name: String,
+    /// The APIs to serve.
+    pub(crate) apis: Vec<String>,
+    pub(crate) providers: Vec<Provider>,
+    pub(crate) models: Vec<ModelInput>,
+    pub(crate) store: StoreConfig,
+}
+
+/// A provider that takes part, its configuration resolved.
+#[derive(Clone)]
+pub(crate) struct Provider {
+    pub(crate) api: &'static str,
+    pub(crate) provider_id: String,
+    pub(crate) provider_type: String,
+    pub(crate) config: Map<String, Value>,
+    pub(crate) kind: ProviderKind,
+}
+
+#[derive(Clone)]
+pub(crate) enum ProviderKind {
+    /// Inference over HTTP.
+    Remote { remote: &'static RemoteType, address: String },
+    /// Listed; its API is not served here.
+    Inert,
+}
+
+/// A model of `registered_resources`.
+#[derive(Debug, Clone)]
+pub(crate) struct ModelInput {
+    pub(crate) model_id: String,
+    pub(crate) provider_id: String,
+    pub(crate) provider_model_id: Option<String>,
+    pub(crate) metadata: Map<String, Value>,
+    pub(crate) embedding: bool,
+}
+
+/// Where completions are stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum StoreConfig {
+    /// The configuration names no inference store.
+    None,
+    Memory,
+    File(PathBuf),
+}
+
+/// A remote provider and the address it is reached at.
+#[derive(Debug)]
+pub struct ProviderAddress<'a> {
+    pub provider_id: &'a str,
+    pub provider_type: &'a str,
+    /// The base address as configured; write another one to put a proxy in front.
+    pub url: &'a mut String,
+}
+
+static STARTER: &str = include_str!("starter.yaml");
+/// The distributions built in. Upstream's CI calls its copy of `starter` `ci-tests`.
+const DISTRIBUTIONS: [&str; 2] = ["starter", "ci-tests"];
+
+impl RunConfig {
+    /// A distribution that is built in.
+    ///
+    /// # Errors
+    /// When there is none of that name, or its variables are set to something unusable.
+    pub fn distribution(name: &str, env: &Env) -> Result<Self, ConfigError> {
+        if !DISTRIBUTIONS.contains(&name) {
+            return Err(ConfigError::UnknownDistribution {
+                name: name.to_owned(),
+                known: DISTRIBUTIONS.join(", "),
+                nearest: catalog::nearest(name, DISTRIBUTIONS).map(str::to_owned),
+            });
+        }
+        let mut config = Self::from_yaml(STARTER, name, env)?;
+        name.clone_into(&mut config.image_name);
+        Ok(config)
+    }
+
+    /// Reads a `run.yaml`. `file` is what messages call it.
+    ///
+    /// # Errors
+    /// See [`ConfigError`].
+    pub fn from_yaml(text: &str, file: &str, env: &Env) -> Result<Self, ConfigError> {
+        let options = serde_yaml::options! { strict_booleans: true };
+        let written: Value = serde_yaml::from_str_with_options(text, options)
+            .map_err(|error| ConfigError::Yaml { file: file.to_owned(), message: error.to_string() })?;
+        let place = Place(file);
+        match written.get("version") {
+            Some(Value::Number(n)) if n.as_u64() == Some(2) => {}
+            found => {
+                let found = found.map_or_else(|| "missing".to_owned(), Value::to_string);
+                return Err(ConfigError::Version { file: file.to_owned(), found });
+            }
+        }
+        let config = env_syntax::resolve(&written, env, "").map_err(|unset| ConfigError::UnsetVariable {
+            place: place.at(&unset.path),
+            variable: unset.variable,
+        })?;
+        let providers = read_providers(&config, &place)?;
+        let apis = match config.get("apis").and_then(Value::as_array) {
+            Some(names) => names.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+            None => providers.iter().map(|provider| provider.api.to_owned()).collect(),
+        };
+        Ok(Self {
+            image_name: config.get("image_name").and_then(Value::as_str).unwrap_or("custom").to_owned(),
+            apis,
+            models: read_models(&config, &place)?,
+            store: read_store(&config, env),
+            providers,
+        })
+    }
+
+    /// The remote providers, so that a record/replay proxy can be put in front of each.
+    pub fn provider_addresses(&mut self) -> impl Iterator<Item = ProviderAddress<'_>> {
+        self.providers.iter_mut().filter_map(|provider| match &mut provider.kind {
+            ProviderKind::Remote { address, .. } => Some(ProviderAddress {
+                provider_id: &provider.provider_id,
+                provider_type: &provider.provider_type,
+                url: address,
+            }),
+            ProviderKind::Inert => None,
+        })
+    }
+}
+
+impl Provider {
+    /// Decides what the provider is; everything about it is known afterwards.
+    pub(crate) fn new(
+        api: &'static Api,
+        provider_id: String,
+        provider_type: String,
+        config: Map<String, Value>,
+        place: String,
+    ) -> Result<Self, ConfigError> {
+        let kind = match api.known(&provider_type) {
+            Known::Remote(remote) => {
+                let configured = config.get(remote.address_key).and_then(Value::as_str);
+                let Some(address) = configured.or(remote.default_address) else {
+                    let field = remote.address_key.to_owned();
+                    return Err(ConfigError::NoAddress { place, provider_id, field });
+                };
+                ProviderKind::Remote { remote, address: address.to_owned() }
+            }
+            Known::Inert => ProviderKind::Inert,
+            Known::NotServed => {
+                let api = api.name.to_owned();
+                return Err(ConfigError::NotServed { place, provider_id, api, provider_type });
+            }
+            Known::Unknown => {
+                let nearest = catalog::nearest(&provider_type, api.usable_types()).map(str::to_owned);
+                let api = api.name.to_owned();
+                return Err(ConfigError::UnknownProvider { place, provider_id, api, provider_type, nearest });
+            }
+        };
+        Ok(Self { api: api.name, provider_id, provider_type, config, kind })
+    }
+}
+
+impl fmt::Debug for Provider {
+    /// Without `config`, which holds keys.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} ({})", self.api, self.provider_id, self.provider_type)
+    }
+}
+
+/// Names places inside a file.
+struct Place<'a>(&'a str);
+
+impl Place<'_> {
+    fn at(&self, path: &str) -> String {
+        format!("{}: {path}", self.0)
+    }
+
+    fn shape(&self, path: &str, expected: &str) -> ConfigError {
+        ConfigError::Shape { place: self.at(path), expected: expected.to_owned() }
+    }
+}
+
+fn read_providers(config: &Value, place: &Place<'_>) -> Result<Vec<Provider>, ConfigError> {
+    let Some(by_api) = config.get("providers").and_then(Value::as_object) else {
+        return Err(place.shape("providers", "a mapping from API to a list of providers is needed"));
+    };
+    let mut providers: Vec<Provider> = Vec::new();
+    for (name, listed) in by_api {
+        let path = format!("providers.{name}");
+        let api = find_api(name, place.at(&path))?;
+        let listed = match listed {
+            Value::Array(listed) => listed.as_slice(),
+            Value::Null => &[],
+            _ => return Err(place.shape(&path, "a list of providers is needed")),
+        };
+        for (i, entry) in listed.iter().enumerate() {
+            let path = format!("{path}[{i}]");
+            let text = |field: &str| match entry.get(field) {
+                Some(Value::String(text)) => Ok(text.clone()),
+                // An id such as `${env.NAME}` may have been read as a number.
+                Some(Value::Number(number)) => Ok(number.to_string()),
+                _ => Err(place.shape(&format!("{path}.{field}"), "a text is needed")),
+            };
+            let settings = match entry.get("config") {
+                Some(Value::Object(map)) => map.clone(),
+                None | Some(Value::Null) => Map::new(),
+                Some(_) => return Err(place.shape(&format!("{path}.config"), "a mapping is needed")),
+            };
+            let provider =
+                Provider::new(api, text("provider_id")?, text("provider_type")?, settings, place.at(&path))?;
+            if providers
+                .iter()
+                .any(|other| other.api == api.name && other.provider_id == provider.provider_id)
+            {
+                let provider_id = provider.provider_id;
+                return Err(ConfigError::DuplicateProvider { place: place.at(&path), provider_id });
+            }
+            providers.push(provider);
+        }
+    }
+    Ok(providers)
+}
+
+/// The API of this name, or an error that names the nearest.
+pub(crate) fn find_api(name: &str, place: String) -> Result<&'static Api, ConfigError> {
+    catalog::api(name).ok_or_else(|| ConfigError::UnknownApi {
+        place,
+        api: name.to_owned(),
+        nearest: catalog::nearest(name, catalog::APIS.iter().map(|api| api.name)).map(str::to_owned),
+    })
+}
+
+fn read_models(config: &Value, place: &Place<'_>) -> Result<Vec<ModelInput>, ConfigError> {
+    let listed = config.pointer("/registered_resources/models").and_then(Value::as_array);
+    let mut models = Vec::new();
+    for (i, entry) in listed.into_iter().flatten().enumerate() {
+        let text = |field: &str| entry.get(field).and_then(Value::as_str).map(str::to_owned);
+        let path = format!("registered_resources.models[{i}]");
+        let needed =
+            |field: &str| text(field).ok_or_else(|| place.shape(&path, &format!("`{field}` is needed")));
+        models.push(ModelInput {
+            model_id: needed("model_id")?,
+            provider_id: needed("provider_id")?,
+            provider_model_id: text("provider_model_id"),
+            metadata: entry.get("metadata").and_then(Value::as_object).cloned().unwrap_or_default(),
+            embedding: text("model_type").as_deref() == Some("embedding"),
+        });
+    }
+    Ok(models)
+}
+
+/// In memory, unless `SQLITE_STORE_DIR` is set: a test run leaves nothing behind that was not asked for. Then it
+/// is the file the configuration names, which in Llama Stack's own configurations lies in that folder.
+fn read_store(config: &Value, env: &Env) -> StoreConfig {
+    let storage = config.get("storage");
+    let reference = storage.and_then(|storage| storage.pointer("/stores/inference"));
+    if storage.is_some() && reference.is_none_or(Value::is_null) {
+        return StoreConfig::None;
+    }
+    let Some(folder) = env.get("SQLITE_STORE_DIR").filter(|folder| !folder.is_empty()) else {
+        return StoreConfig::Memory;
+    };
+    let backend = reference.and_then(|reference| reference.get("backend")).and_then(Value::as_str);
+    let path = backend.and_then(|name| storage?.pointer(&format!("/backends/{name}/db_path"))?.as_str());
+    StoreConfig::File(path.map_or_else(|| PathBuf::from(folder).join("sql_store.db"), PathBuf::from))
+}

@@ -1,0 +1,157 @@
+//! What goes wrong in a request, and how Llama Stack 0.3 words it.
+//!
+//! Two shapes exist. A body that fails validation before its handler runs gives
+//! `{"error": {"detail": {"errors": […]}}}`; whatever the handler raises gives `{"detail": …}`. In a stream,
+//! whose status was already sent, the same failure is one event with the status inside its message.
+
+use super::python;
+use axum::body::Body;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+use std::fmt;
+
+/// One violation of a request's schema: where, what, and pydantic's name for it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Issue {
+    pub(crate) loc: Vec<Value>,
+    pub(crate) msg: String,
+    pub(crate) kind: &'static str,
+}
+
+impl Issue {
+    pub(crate) fn new(loc: &[Value], msg: impl Into<String>, kind: &'static str) -> Self {
+        Self { loc: loc.to_vec(), msg: msg.into(), kind }
+    }
+
+    fn to_json(&self) -> Value {
+        json!({"loc": self.loc, "msg": self.msg, "type": self.kind})
+    }
+}
+
+/// A request that is not answered with a result.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum ApiError {
+    /// The body or query violates its schema; found before the handler ran.
+    Request(Vec<Issue>),
+    /// A value violates a schema that the handler applies itself.
+    Issues(Vec<Issue>),
+    /// A value the handler cannot accept.
+    Value(String),
+    NotFound(String),
+    NotImplemented(String),
+    /// An address the handler had to fetch from (not the provider's) cannot be reached.
+    Unreachable(String),
+    /// The body is larger than the stack reads.
+    TooLarge,
+    /// The provider refused; its status is passed on.
+    Provider {
+        status: StatusCode,
+        message: String,
+    },
+    /// Anything else. The text stays generic, as upstream's does; the cause goes into a header.
+    Internal(String),
+}
+
+/// Header that carries what an internal error's body hides. Llama Stack writes it to its log instead.
+pub(crate) const CAUSE_HEADER: &str = "x-stack-cause";
+
+impl ApiError {
+    pub(crate) fn model_not_found(id: &str) -> Self {
+        Self::NotFound(format!(
+            "Model '{id}' not found. Use 'client.models.list()' to list available Models."
+        ))
+    }
+
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Self::Request(_) | Self::Issues(_) | Self::Value(_) => StatusCode::BAD_REQUEST,
+            Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::NotImplemented(_) => StatusCode::NOT_IMPLEMENTED,
+            Self::Unreachable(_) => StatusCode::BAD_GATEWAY,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Provider { status, .. } => *status,
+            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    fn detail(&self) -> Value {
+        match self {
+            Self::Request(issues) | Self::Issues(issues) => {
+                json!({"errors": issues.iter().map(Issue::to_json).collect::<Vec<_>>()})
+            }
+            Self::Value(text) => format!("Invalid value: {text}").into(),
+            Self::NotFound(text) | Self::Unreachable(text) => text.as_str().into(),
+            Self::NotImplemented(text) => format!("Not implemented: {text}").into(),
+            Self::TooLarge => "Request body is too large".into(),
+            Self::Provider { message, .. } => message.as_str().into(),
+            Self::Internal(_) => "Internal server error: An unexpected error occurred.".into(),
+        }
+    }
+
+    /// The failure as an event of a stream that has already begun.
+    pub(crate) fn event(&self) -> String {
+        let detail = match self.detail() {
+            Value::String(text) => text,
+            other => python::repr(&other),
+        };
+        let message = format!("{}: {detail}", self.status().as_u16());
+        format!("data: {}\n\n", python::dumps(&json!({"error": {"message": message}})))
+    }
+}
+
+impl fmt::Display for ApiError {
+    /// For messages outside of any request.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self, self.detail()) {
+            (Self::Internal(cause), _) => f.write_str(cause),
+            (Self::Value(text), _) => f.write_str(text),
+            (_, Value::String(text)) => f.write_str(&text),
+            (_, detail) => write!(f, "{detail}"),
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let body = match &self {
+            Self::Request(_) => json!({"error": {"detail": self.detail()}}),
+            _ => json!({"detail": self.detail()}),
+        };
+        let mut response = json_response(self.status(), &body);
+        if let Self::Internal(cause) = &self
+            && let Ok(value) = HeaderValue::from_str(&cause.replace(|c: char| !(' '..='~').contains(&c), " "))
+        {
+            response.headers_mut().insert(CAUSE_HEADER, value);
+        }
+        response
+    }
+}
+
+/// A JSON body with its content type.
+pub(crate) fn json_response(status: StatusCode, body: &Value) -> Response {
+    let mut response = Response::new(Body::from(body.to_string()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stream_errors_carry_their_status() {
+        let issue = Issue::new(&["function".into()], "Field required", "missing");
+        assert_eq!(
+            ApiError::Issues(vec![issue]).event(),
+            "data: {\"error\": {\"message\": \"400: {'errors': [{'loc': ['function'], 'msg': 'Field required', \
+             'type': 'missing'}]}\"}}\n\n"
+        );
+        assert_eq!(
+            ApiError::model_not_found("x").event(),
+            "data: {\"error\": {\"message\": \"404: Model 'x' not found. Use 'client.models.list()' to list \
+             available Models.\"}}\n\n"
+        );
+    }
+}

@@ -1,0 +1,237 @@
+//! The in-process stack: behaves like Llama Stack 0.3.0 for inference, models, providers and inspection.
+//!
+//! # Architecture
+//!
+//! [`RunConfig`] (pure: what the YAML and the environment say) → [`Stack::start`] (asks the providers for their
+//! models, opens the store) → [`Stack::router`] (an axum router, called directly or put behind a port).
+//!
+//! A request flows `caller` (headers, body, `fields` against `request_types`) → one file per API → `outbound` →
+//! `client` → `shapes` → answer; a stream goes through `events` and `relay`, and `assemble` gathers it for the
+//! `store`. Facts about upstream are data: `remotes` and `catalog` (providers), `request_types` and `shapes`.
+//!
+//! # Differences from Llama Stack, on purpose
+//!
+//! - Provider requests are not retried; the Python client retries twice.
+//! - A caller's `traceparent` goes on to the providers.
+//! - The cause of an internal error is in the header `x-stack-cause`; upstream has it in its log only.
+//! - Model lists are fetched once, at start; upstream asks again every 5 minutes.
+//! - Completions are stored in memory unless `SQLITE_STORE_DIR` is set.
+//! - The addresses of Fireworks, Together, Anthropic and Gemini can be configured; upstream's are fixed.
+//!
+//! Invariant: nothing here knows of cases, plans or recordings, and nothing connects anywhere but to the
+//! configured providers and, for Ollama and SambaNova, to the images a request names.
+
+mod adhoc;
+mod assemble;
+mod caller;
+mod catalog;
+mod chat;
+mod client;
+mod completions;
+mod config;
+mod config_error;
+mod databricks;
+mod embeddings;
+mod env_syntax;
+mod errors;
+mod events;
+mod fields;
+mod images;
+mod inspect;
+mod listing;
+mod models;
+mod ollama;
+mod outbound;
+mod providers;
+mod python;
+mod relay;
+mod remotes;
+mod request_types;
+mod routes;
+mod shapes;
+mod store;
+mod stored;
+mod tgi;
+mod unserved;
+mod vllm;
+
+#[cfg(test)]
+mod tests;
+
+pub use config::{Env, ProviderAddress, RunConfig};
+pub use config_error::ConfigError;
+
+use client::Remote;
+use config::{Provider, ProviderKind, StoreConfig};
+use indexmap::IndexMap;
+use models::Models;
+use remotes::Dialect;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use store::Store;
+
+/// A running stack.
+pub struct Stack {
+    shared: Arc<Shared>,
+}
+
+/// What all requests share.
+struct Shared {
+    image_name: String,
+    apis: Vec<String>,
+    providers: Vec<Provider>,
+    remotes: IndexMap<String, Remote>,
+    models: Models,
+    store: Option<Store>,
+    warnings: Mutex<Vec<StackWarning>>,
+}
+
+/// Something that did not keep the stack from running and that its user should know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StackWarning {
+    /// The provider, or the part of the stack, concerned.
+    pub about: String,
+    pub message: String,
+}
+
+impl fmt::Display for StackWarning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.about, self.message)
+    }
+}
+
+/// Why a stack did not start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StackError {
+    /// TLS cannot be set up.
+    Tls(String),
+    /// The store cannot be opened.
+    Store { place: String, cause: String },
+    /// A model of `registered_resources` is refused.
+    Model { model_id: String, provider_id: String, cause: String },
+}
+
+impl fmt::Display for StackError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tls(cause) => write!(f, "TLS cannot be set up for calls to providers: {cause}"),
+            Self::Store { place, cause } => {
+                write!(
+                    f,
+                    "the store of chat completions cannot be opened ({place}): {cause}; see SQLITE_STORE_DIR"
+                )
+            }
+            Self::Model { model_id, provider_id, cause } => {
+                write!(f, "registered_resources: model `{model_id}` of provider `{provider_id}`: {cause}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for StackError {}
+
+impl Stack {
+    /// Starts a stack: opens the store, registers the configured models, asks every provider for its models. A
+    /// provider that does not answer leaves the stack without its models and with a warning.
+    ///
+    /// # Errors
+    /// See [`StackError`].
+    pub async fn start(config: RunConfig) -> Result<Self, StackError> {
+        let http = client::http_client().map_err(|error| StackError::Tls(client::cause(&error)))?;
+        let remotes = config.providers.iter().filter_map(|provider| remote(provider, &http));
+        let store = Store::open(&config.store).map_err(|error| StackError::Store {
+            place: match &config.store {
+                StoreConfig::File(path) => path.display().to_string(),
+                StoreConfig::None | StoreConfig::Memory => "in memory".to_owned(),
+            },
+            cause: error.to_string(),
+        })?;
+        let shared = Shared {
+            image_name: config.image_name,
+            apis: config.apis,
+            remotes: remotes.map(|remote| (remote.id.clone(), remote)).collect(),
+            providers: config.providers,
+            models: Models::default(),
+            store,
+            warnings: Mutex::default(),
+        };
+        for input in config.models {
+            let (model_id, provider_id) = (input.model_id.clone(), input.provider_id.clone());
+            shared.register(input).await.map_err(|error| StackError::Model {
+                model_id,
+                provider_id,
+                cause: error.to_string(),
+            })?;
+        }
+        shared.list_models().await;
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// The stack as a service. Cheap; every router shares the same state.
+    #[must_use]
+    pub fn router(&self) -> axum::Router {
+        routes::router(Arc::clone(&self.shared))
+    }
+
+    /// The name of the configuration.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.shared.image_name
+    }
+
+    /// What went wrong without stopping the stack, so far.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<StackWarning> {
+        self.shared.warnings.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+fn remote(provider: &Provider, http: &reqwest::Client) -> Option<Remote> {
+    let ProviderKind::Remote { remote, address } = &provider.kind else { return None };
+    Some(Remote {
+        id: provider.provider_id.clone(),
+        remote,
+        config: provider.config.clone(),
+        address: address.trim_end_matches('/').to_owned(),
+        http: http.clone(),
+    })
+}
+
+impl Shared {
+    fn serves(&self, api: &str) -> bool {
+        self.apis.iter().any(|name| name == api)
+    }
+
+    fn providers_of(&self, api: &str) -> impl Iterator<Item = &Provider> {
+        self.providers.iter().filter(move |provider| provider.api == api)
+    }
+
+    fn warn(&self, about: &str, message: String) {
+        let warning = StackWarning { about: about.to_owned(), message };
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).push(warning);
+    }
+
+    /// Asks all providers at once; their answers are taken in the order of the configuration.
+    async fn list_models(&self) {
+        let asked = self.remotes.values().map(|remote| async move {
+            if remote.remote.dialect == Dialect::Ollama
+                && let Err(cause) = ollama::greet(remote).await
+            {
+                self.warn(&remote.id, cause);
+            }
+            (remote, listing::models(remote).await)
+        });
+        for (remote, listed) in futures_util::future::join_all(asked).await {
+            match listed {
+                Ok(listed) => self.models.add_listed(&remote.id, listed),
+                Err(cause) => {
+                    let address = &remote.address;
+                    self.warn(
+                        &remote.id,
+                        format!("no models: its list could not be read from {address}: {cause}"),
+                    );
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Which path is answered by what.
+
+use super::errors::json_response;
+use super::{Shared, chat, completions, embeddings, inspect, models, providers, stored, unserved};
+use axum::Router;
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use axum::routing::{get, post};
+use serde_json::json;
+use std::sync::Arc;
+
+/// All routes over the given state.
+pub(crate) fn router(shared: Arc<Shared>) -> Router {
+    let mut router = Router::new()
+        .route("/v1/health", get(inspect::health))
+        .route("/v1/version", get(inspect::version))
+        .route("/v1/inspect/routes", get(inspect::routes))
+        .route("/v1/providers", get(providers::list))
+        .route("/v1/providers/{provider_id}", get(providers::get));
+    if shared.serves("inference") {
+        router = router
+            .route("/v1/models", get(models::list).post(models::register))
+            .route("/v1/openai/v1/models", get(models::openai_list))
+            .route("/v1/models/{*model_id}", get(models::get).delete(models::unregister))
+            .route("/v1alpha/inference/rerank", post(unserved::rerank));
+        // The second prefix is the older one; Llama Stack 0.3 answers to both.
+        for prefix in ["/v1", "/v1/openai/v1"] {
+            router = router
+                .route(&format!("{prefix}/chat/completions"), get(stored::list).post(chat::create))
+                .route(&format!("{prefix}/chat/completions/{{completion_id}}"), get(stored::get))
+                .route(&format!("{prefix}/completions"), post(completions::create))
+                .route(&format!("{prefix}/embeddings"), post(embeddings::create));
+        }
+    }
+    router
+        .method_not_allowed_fallback(unserved::method_not_allowed)
+        .fallback(unserved::fallback)
+        .layer(middleware::from_fn(same_version))
+        .with_state(shared)
+}
+
+/// Turns away a Llama Stack client of another minor version, as the server does.
+async fn same_version(request: Request, next: Next) -> Response {
+    let header = request.headers().get("x-llamastack-client-version");
+    let version = header.and_then(|value| value.to_str().ok()).unwrap_or_default();
+    // A version that cannot be read is let through.
+    let minor = |version: &str| -> Option<(u64, u64)> {
+        let mut parts = version.split('.').map(str::parse);
+        Some((parts.next()?.ok()?, parts.next()?.ok()?))
+    };
+    match (minor(version), minor(inspect::VERSION)) {
+        (Some(theirs), Some(ours)) if theirs != ours => {
+            let message = format!(
+                "Client version {version} is not compatible with server version {}. Please update your client.",
+                inspect::VERSION
+            );
+            json_response(StatusCode::UPGRADE_REQUIRED, &json!({"error": {"message": message}}))
+        }
+        _ => next.run(request).await,
+    }
+}
