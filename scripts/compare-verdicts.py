@@ -1,0 +1,158 @@
+#!/usr/bin/env python3
+"""Compare a run's JSON Lines report with what pytest said about the same upstream tests.
+
+    compare-verdicts.py REPORT.jsonl [--verdicts FILE] [--only PREFIX ...] [--explanations FILE] [-v]
+
+A trial that names an upstream test must end as pytest's test ended; a trial that names none must not fail. Every
+difference, a missing trial and a trial without a verdict included, needs a line in the explanations file:
+a pattern for the upstream test's id (or the trial's own, where it names none), where `*` stands for anything,
+a tab, and the reason. Exit status: 0 all agree or are explained, 1 not, 2 unusable input.
+"""
+
+import argparse
+import collections
+import json
+import os
+import pathlib
+import re
+import sys
+import typing
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+SHARED = ROOT / os.environ.get("RUNNER_SHARED", "../shared")
+OUTCOMES = {"passed", "failed", "skipped", "xfailed", "xpassed", "broken"}
+BAD = {"failed", "broken", "xpassed"}
+
+
+class Trial(typing.NamedTuple):
+    id: str
+    outcome: str
+    reason: str
+    upstream: str | None
+
+
+class Difference(typing.NamedTuple):
+    kind: str
+    key: str
+    text: str
+
+
+def unusable(message: str) -> typing.NoReturn:
+    print(f"compare-verdicts: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
+def read_trials(path: pathlib.Path) -> list[Trial]:
+    trials = []
+    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+        try:
+            event = json.loads(line)
+        except ValueError as error:
+            unusable(f"{path}:{number}: not JSON: {error}")
+        if "trial_finished" not in (event.get("event"), event.get("type")):
+            continue
+        if event.get("outcome") not in OUTCOMES:
+            unusable(f"{path}:{number}: unknown outcome {event.get('outcome')!r}")
+        trials.append(Trial(event["id"], event["outcome"], event.get("reason") or "", event.get("upstream")))
+    if not trials:
+        unusable(f"{path}: no `trial_finished` line, so nothing can be compared")
+    return trials
+
+
+def read_verdicts(path: pathlib.Path) -> dict[str, tuple[str, str]]:
+    """Upstream test id to outcome and reason; rows that settle nothing keep the outcome `n/a`."""
+    rows = [line.split("\t") for line in path.read_text("utf-8").splitlines()]
+    if not rows or rows[0][:2] != ["test_id", "outcome"]:
+        unusable(f"{path}: the first line must name the columns test_id and outcome")
+    return {row[0]: (row[1], row[3] if len(row) > 3 else "") for row in rows[1:] if len(row) > 1}
+
+
+def read_explanations(path: pathlib.Path) -> list[tuple[str, str]]:
+    if not path.exists():
+        return []
+    pairs = []
+    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        pattern, tab, reason = line.partition("\t")
+        if not tab or not reason.strip():
+            unusable(f"{path}:{number}: expected `pattern<TAB>reason`")
+        pairs.append((pattern.strip(), reason.strip()))
+    return pairs
+
+
+def matches(pattern: str, text: str) -> bool:
+    """Only `*` is special: test ids hold brackets, which shell patterns would read as classes."""
+    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), text) is not None
+
+
+def compare(trials: list[Trial], verdicts: dict[str, tuple[str, str]]) -> tuple[int, list[Difference]]:
+    """How many trials agree, and what does not."""
+    agree, differences = 0, []
+    for trial in trials:
+        why = f": {trial.reason}" if trial.reason else ""
+        if trial.upstream is None:
+            if trial.outcome in BAD:
+                differences.append(Difference("failing", trial.id, f"{trial.outcome}{why}"))
+        elif trial.upstream not in verdicts:
+            differences.append(Difference("no verdict", trial.upstream, f"{trial.outcome} ({trial.id}){why}"))
+        else:
+            wanted, pytest_reason = verdicts[trial.upstream]
+            if wanted == trial.outcome:
+                agree += 1
+            elif wanted != "n/a":
+                told = f" ({pytest_reason})" if pytest_reason else ""
+                text = f"pytest {wanted}{told}, here {trial.outcome}{why}"
+                differences.append(Difference("differ", trial.upstream, text))
+    seen = {trial.upstream for trial in trials}
+    for key, (outcome, _) in verdicts.items():
+        if key not in seen and outcome != "n/a":
+            differences.append(Difference("no trial", key, f"pytest {outcome}"))
+    return agree, differences
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("report", type=pathlib.Path)
+    parser.add_argument("--verdicts", type=pathlib.Path, default=SHARED / "verdicts/base.tsv")
+    parser.add_argument("--only", nargs="*", default=[], metavar="PREFIX", help="upstream ids to consider")
+    parser.add_argument("--explanations", type=pathlib.Path, default=ROOT / "scripts/verdict-differences.tsv")
+    parser.add_argument("-v", "--verbose", action="store_true", help="print explained differences too")
+    args = parser.parse_args()
+
+    def in_scope(key: str) -> bool:
+        return not args.only or key.startswith(tuple(args.only))
+
+    try:
+        trials = [t for t in read_trials(args.report) if t.upstream is None or in_scope(t.upstream)]
+        verdicts = {key: row for key, row in read_verdicts(args.verdicts).items() if in_scope(key)}
+        explanations = read_explanations(args.explanations)
+    except OSError as error:
+        unusable(str(error))
+
+    agree, differences = compare(trials, verdicts)
+    used, open_ones, counts = set(), 0, collections.Counter()
+    for difference in differences:
+        found = next((pair for pair in explanations if matches(pair[0], difference.key)), None)
+        counts[difference.kind, found is not None] += 1
+        if found is None:
+            open_ones += 1
+            print(f"{difference.kind:<10}  {difference.key}\n            {difference.text}")
+        else:
+            used.add(found[0])
+            if args.verbose:
+                print(f"{difference.kind:<10}  {difference.key}\n            {difference.text}\n"
+                      f"            explained: {found[1]}")
+    for pattern, _ in explanations:
+        if pattern not in used:
+            print(f"unused      explanation for {pattern}")
+    parts = [f"{agree} agree"]
+    for kind in ("differ", "no trial", "no verdict", "failing"):
+        if total := counts[kind, True] + counts[kind, False]:
+            parts.append(f"{total} {kind} ({counts[kind, True]} explained)")
+    print(f"{args.report.name} against {args.verdicts.name}: {', '.join(parts)}")
+    return 1 if open_ones else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

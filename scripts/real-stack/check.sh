@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Runs the base suite over upstream's recordings twice, in process and against a real Llama Stack, and compares
+# every outcome with pytest's.
+set -euo pipefail
+
+repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+cd "$repo"
+shared=${RUNNER_SHARED:-../shared}
+out=$repo/target/real-stack/reports
+# The folders whose tests are ported; a folder joins when its cases do.
+ported=(inference/ inspect/ providers/)
+
+if [[ ! -d $shared ]]; then
+    printf 'real-stack check: %s is absent; set RUNNER_SHARED to the folder of shared data\n' "$shared" >&2
+    exit 1
+fi
+scripts/real-stack/install.sh
+cargo build --quiet --bin runner
+
+mkdir -p "$out"
+state=$(mktemp -d)
+trap 'rm -rf "$state"' EXIT
+export LLAMA_STACK_TEST_RECORDING_DIR=$shared/recordings/llama-stack-0.3.0
+export LLAMA_STACK_TEST_INFERENCE_MODE=replay
+unset LLAMA_STACK_CONFIG
+
+# run NAME [FLAG…]: one run, then its comparison. Failing trials are for the comparison to judge.
+run() {
+    local name=$1 status=0
+    shift
+    printf '\n== base suite, %s\n' "$name"
+    target/debug/runner --suite=base --setup=ollama --report "jsonl=$out/$name.jsonl" "$@" || status=$?
+    case $status in
+        0 | 1 | 7) ;;
+        *) printf 'real-stack check: runner ended with %s\n' "$status" >&2; return 1 ;;
+    esac
+    scripts/compare-verdicts.py "$out/$name.jsonl" --verdicts "$shared/verdicts/base.tsv" --only "${ported[@]}"
+}
+
+failures=0
+run in-process || failures=1
+(
+    # Fresh state, so that completions stored by an earlier run are not listed by this one.
+    export SQLITE_STORE_DIR=$state
+    source scripts/real-stack/env.sh
+    run llama-stack --stack=llama-stack "--stack-config=server:$shared/real-stack/run.yaml"
+) || failures=1
+exit "$failures"
