@@ -26,11 +26,14 @@
 //! test), `Fault` (the environment), `Miss` (a recording). Only `cli` and `report` write to the terminal.
 
 pub mod check;
+pub mod cli;
 pub mod exec;
 pub mod http;
 pub mod plan;
+pub mod record;
 pub mod report;
-pub mod secret;
 pub mod schema;
+pub mod secret;
 pub mod source;
 pub mod stack;
+pub mod target;

@@ -285,8 +285,11 @@ impl Context<'_> {
         let env: Scope = self.settings.env.iter().map(|(k, v)| (k.clone(), json!(v.value))).collect();
         scope.insert("client".to_owned(), json!(point.client.map(Client::word)));
         scope.insert("env".to_owned(), Value::Object(env));
+        let setup = self.settings.setup.as_ref().map(|(setup, _)| *setup);
+        let lacks: Vec<&str> = setup.iter().flat_map(|s| &s.lacks).map(|word| word.value.as_str()).collect();
+        scope.insert("lacks".to_owned(), json!(lacks));
         scope.insert("row".to_owned(), Value::Null);
-        scope.insert("setup".to_owned(), json!(self.settings.setup.as_ref().map(|(s, _)| s.name.value.as_str())));
+        scope.insert("setup".to_owned(), json!(setup.map(|s| s.name.value.as_str())));
         scope.insert("trial".to_owned(), json!({"id": id}));
         for (name, value) in &point.params {
             // A dimension goes into requests as a number.
