@@ -194,7 +194,10 @@ mod tests {
 
     #[test]
     fn integers_keep_all_their_digits() {
-        assert_eq!(spaced(&json!([0, -1, u64::MAX, i64::MIN])), format!("[0, -1, {}, {}]", u64::MAX, i64::MIN));
+        assert_eq!(
+            spaced(&json!([0, -1, u64::MAX, i64::MIN])),
+            format!("[0, -1, {}, {}]", u64::MAX, i64::MIN)
+        );
     }
 
     #[test]
@@ -207,8 +210,10 @@ mod tests {
 
     #[test]
     fn keys_sort_by_code_point_not_by_utf16() {
-        assert_eq!(spaced(&json!({"😀": 1, "\u{ffee}": 2, "b": 3, "B": 4})),
-            "{\"B\": 4, \"b\": 3, \"\\uffee\": 2, \"\\ud83d\\ude00\": 1}");
+        assert_eq!(
+            spaced(&json!({"😀": 1, "\u{ffee}": 2, "b": 3, "B": 4})),
+            "{\"B\": 4, \"b\": 3, \"\\uffee\": 2, \"\\ud83d\\ude00\": 1}"
+        );
     }
 
     #[test]

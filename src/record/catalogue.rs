@@ -24,11 +24,20 @@ pub enum ScopeTier {
 #[derive(Debug)]
 pub(crate) enum Choice {
     /// One recording. `level` 0 is an exact match.
-    One { entry: Arc<Entry>, level: usize, scope: ScopeTier },
+    One {
+        entry: Arc<Entry>,
+        level: usize,
+        scope: ScopeTier,
+    },
     /// Lists of models, to be merged.
-    ModelLists { entries: Vec<Arc<Entry>>, level: usize },
+    ModelLists {
+        entries: Vec<Arc<Entry>>,
+        level: usize,
+    },
     /// Several recordings with different requests and different answers look alike after normalising.
-    Ambiguous { entries: Vec<Arc<Entry>> },
+    Ambiguous {
+        entries: Vec<Arc<Entry>>,
+    },
     Nothing,
 }
 
@@ -175,7 +184,8 @@ fn next_of_suspects(
 /// The owner whose id shares the longest beginning with one of the attempt's names; the first in order of ids on a tie.
 fn nearest_owner(found: &[Arc<Entry>], attempt: &Attempt) -> Option<String> {
     let shared = |id: &str| {
-        let common = |name: &str| bare(name).bytes().zip(bare(id).bytes()).take_while(|(a, b)| a == b).count();
+        let common =
+            |name: &str| bare(name).bytes().zip(bare(id).bytes()).take_while(|(a, b)| a == b).count();
         attempt.names().map(common).max().unwrap_or(0)
     };
     let ids = found.iter().flat_map(|entry| entry.owners.iter().filter_map(|owner| owner.id.as_deref()));
@@ -289,7 +299,11 @@ mod tests {
             ])
         };
         assert_eq!(ask(&two(None), &trials, "see file-zzz99999"), "2 ambiguous");
-        assert_eq!(ask(&two(None), &trials, "see file-def67890"), "two 0 Unscoped", "exact is never ambiguous");
+        assert_eq!(
+            ask(&two(None), &trials, "see file-def67890"),
+            "two 0 Unscoped",
+            "exact is never ambiguous"
+        );
         let _guard = begin(&trials, "t");
         assert_eq!(ask(&two(Some("t")), &trials, "see file-zzz99999"), "two 7 Same");
     }
@@ -308,7 +322,10 @@ mod tests {
         let catalogue = Catalogue::new([upstream, entry("own", "x", Some("a"), 1)]);
         let trials = Arc::new(ActiveTrials::default());
         let _guard = begin(&trials, "a");
-        assert_eq!([ask(&catalogue, &trials, "x"), ask(&catalogue, &trials, "x")], ["own 0 Same", "own 0 Same"]);
+        assert_eq!(
+            [ask(&catalogue, &trials, "x"), ask(&catalogue, &trials, "x")],
+            ["own 0 Same", "own 0 Same"]
+        );
     }
 
     #[test]

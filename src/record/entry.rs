@@ -67,8 +67,10 @@ pub(crate) struct Loaded {
 
 /// Reads one file; `None` for a file that upstream wrote and that holds no provider call.
 pub(crate) fn load(path: &Path) -> Result<Option<Loaded>, ProblemKind> {
-    let bytes = std::fs::read(path).map_err(|error| ProblemKind::Unreadable { message: error.to_string() })?;
-    let value: Value = serde_json::from_slice(&bytes).map_err(|error| ProblemKind::from_json_error(&error))?;
+    let bytes =
+        std::fs::read(path).map_err(|error| ProblemKind::Unreadable { message: error.to_string() })?;
+    let value: Value =
+        serde_json::from_slice(&bytes).map_err(|error| ProblemKind::from_json_error(&error))?;
     if value.get("meta").is_some_and(|meta| meta.get("format").is_some()) {
         let recording = Recording::from_value(value)?;
         return Ok(Some(Loaded {

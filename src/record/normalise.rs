@@ -38,8 +38,18 @@ pub static NORMALISERS: [Normaliser; 7] = [
     },
     Normaliser { name: "extra-body", version: 1, doing: "flattening extra_body", apply: extra_body },
     Normaliser { name: "dropped-nulls", version: 1, doing: "dropping nulls", apply: dropped_nulls },
-    Normaliser { name: "client-defaults", version: 1, doing: "dropping client defaults", apply: client_defaults },
-    Normaliser { name: "rounded-floats", version: 1, doing: "rounding floats to 5 places", apply: rounded_floats },
+    Normaliser {
+        name: "client-defaults",
+        version: 1,
+        doing: "dropping client defaults",
+        apply: client_defaults,
+    },
+    Normaliser {
+        name: "rounded-floats",
+        version: 1,
+        doing: "rounding floats to 5 places",
+        apply: rounded_floats,
+    },
     Normaliser { name: "masked-ports", version: 1, doing: "masking loopback ports", apply: masked_ports },
     Normaliser { name: "masked-ids", version: 1, doing: "masking ids", apply: masked_ids },
 ];
@@ -336,7 +346,10 @@ mod tests {
     #[test]
     fn extra_body_is_flattened() {
         let nested = json!({"model": "m", "extra_body": {"guided_choice": ["a"]}});
-        assert_eq!(body_names(CHAT, json!({"model": "m", "guided_choice": ["a"]}), nested), Some(vec!["extra-body"]));
+        assert_eq!(
+            body_names(CHAT, json!({"model": "m", "guided_choice": ["a"]}), nested),
+            Some(vec!["extra-body"])
+        );
         assert_eq!(body_names(CHAT, json!({}), json!({"extra_body": "text"})), None);
     }
 

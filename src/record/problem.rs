@@ -16,15 +16,30 @@ pub struct RecordingProblem {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProblemKind {
     /// The file ends in the middle of a JSON value.
-    Truncated { line: usize, column: usize },
-    NotJson { line: usize, column: usize, message: String },
+    Truncated {
+        line: usize,
+        column: usize,
+    },
+    NotJson {
+        line: usize,
+        column: usize,
+        message: String,
+    },
     /// `meta.format` is newer than this program, or no number that any version ever wrote.
-    UnknownFormat { found: String },
+    UnknownFormat {
+        found: String,
+    },
     /// JSON, but neither our format nor one of upstream's.
-    NotARecording { message: String },
-    Unreadable { message: String },
+    NotARecording {
+        message: String,
+    },
+    Unreadable {
+        message: String,
+    },
     DirectoryMissing,
-    DirectoryUnreadable { message: String },
+    DirectoryUnreadable {
+        message: String,
+    },
 }
 
 impl ProblemKind {

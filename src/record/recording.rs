@@ -441,7 +441,8 @@ mod tests {
     #[test]
     fn the_file_has_the_members_that_readers_rely_on() {
         let file = stored("{}");
-        let members = |part: &str| file[part].as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
+        let members =
+            |part: &str| file[part].as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
         assert_eq!(members("request"), "method url endpoint provider model headers");
         assert_eq!(members("response"), "status headers is_streaming body cut");
         assert_eq!(members("meta"), "format tool recorded_at setup trials normaliser");
@@ -461,7 +462,9 @@ mod tests {
     fn a_wrong_shape_says_what_is_missing() {
         let mut file: Value = stored("{}");
         file["response"].as_object_mut().unwrap().remove("status");
-        let ProblemKind::NotARecording { message } = Recording::from_value(file).unwrap_err() else { panic!() };
+        let ProblemKind::NotARecording { message } = Recording::from_value(file).unwrap_err() else {
+            panic!()
+        };
         assert!(message.contains("status"), "{message}");
     }
 

@@ -13,7 +13,8 @@ const MASK: &str = "<secret>";
 const SHORTEST_SECRET: usize = 6;
 
 /// Request headers that a recording may keep.
-const REQUEST_HEADERS: [&str; 5] = ["accept", "content-type", "openai-beta", "anthropic-version", "anthropic-beta"];
+const REQUEST_HEADERS: [&str; 5] =
+    ["accept", "content-type", "openai-beta", "anthropic-version", "anthropic-beta"];
 
 /// Response headers that a recording may keep.
 const RESPONSE_HEADERS: [&str; 11] = [
@@ -194,7 +195,10 @@ mod tests {
 
     #[test]
     fn a_secret_spread_over_chunks_is_found() {
-        let chunk = |text: &'static str| AnswerChunk { gap: Duration::ZERO, bytes: Bytes::from_static(text.as_bytes()) };
+        let chunk = |text: &'static str| AnswerChunk {
+            gap: Duration::ZERO,
+            bytes: Bytes::from_static(text.as_bytes()),
+        };
         let mut answer = Answer {
             status: 200,
             headers: vec![],

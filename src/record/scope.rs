@@ -152,7 +152,8 @@ impl Drop for TrialGuard {
 /// The trace id in the request's `traceparent` or trial-tagged credential.
 fn tagged_trace(headers: &HeaderMap) -> Option<String> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let from_trace = text("traceparent").and_then(|value| value.split('-').nth(1)).filter(|id| id.len() == 32);
+    let from_trace =
+        text("traceparent").and_then(|value| value.split('-').nth(1)).filter(|id| id.len() == 32);
     let from_credential = || CREDENTIAL_HEADERS.iter().find_map(|name| text(name).and_then(credential_trace));
     // A stack may start traces of its own, so an unknown trace id must not hide a tagged credential.
     from_credential().or(from_trace).map(str::to_owned)
@@ -243,7 +244,10 @@ mod tests {
     fn a_retry_counts_from_the_start() {
         let trials = Arc::new(ActiveTrials::default());
         let first = trials.begin(tag("a"));
-        assert_eq!((first.attempt().take("k"), first.attempt().take("k"), first.attempt().taken("k")), (0, 1, 2));
+        assert_eq!(
+            (first.attempt().take("k"), first.attempt().take("k"), first.attempt().taken("k")),
+            (0, 1, 2)
+        );
         drop(first);
         assert_eq!(trials.begin(tag("a")).attempt().take("k"), 0);
     }
@@ -251,7 +255,10 @@ mod tests {
     #[test]
     fn aliases_match_with_and_without_upstreams_prefix() {
         let trials = Arc::new(ActiveTrials::default());
-        let guard = trials.begin(TrialTag { id: "x".into(), aliases: vec!["a.py::b".into(), "tests/integration/c.py::d".into()] });
+        let guard = trials.begin(TrialTag {
+            id: "x".into(),
+            aliases: vec!["a.py::b".into(), "tests/integration/c.py::d".into()],
+        });
         let own = |owner| guard.attempt().is_owner(owner);
         assert!(own("x") && own("a.py::b") && own("tests/integration/a.py::b") && own("c.py::d"));
         assert!(!own("a.py") && !own("tests/integration/x.py"));

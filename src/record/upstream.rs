@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use super::canonical::{self, Style};
 use super::key::{WireBody, WireRequest, sha256_hex};
 use super::normalise::flatten_extra_body;
 use super::problem::ProblemKind;
 use super::recording::{Answer, AnswerBody, AnswerChunk};
-use super::canonical::{self, Style};
 
 /// What an upstream file turned out to be.
 #[derive(Debug, Clone, PartialEq)]
@@ -144,7 +144,9 @@ fn wire_answer(request: &WireRequest, response: &mut Value) -> Result<Answer, St
     let is_ollama = request.path.contains("/api/");
     match body {
         Value::Array(items) if is_streaming => Ok(stream(status, items, is_ollama)),
-        _ if is_streaming => Err("`response.is_streaming` is true, but `response.body` is no list".to_owned()),
+        _ if is_streaming => {
+            Err("`response.is_streaming` is true, but `response.body` is no list".to_owned())
+        }
         Value::Array(items) => Ok(json_answer(status, &json!({"object": "list", "data": plain_all(items)}))),
         other => Ok(json_answer(status, &plain(other))),
     }
@@ -182,11 +184,17 @@ fn stream(status: u16, items: Vec<Value>, is_ollama: bool) -> Answer {
 fn exception(response: &mut Value) -> Answer {
     let data = response["exception_data"].take();
     let status = [&response["status"], &data["status_code"]].into_iter().find_map(Value::as_u64);
-    let status = status.and_then(|status| u16::try_from(status).ok()).filter(|s| (400..600).contains(s)).unwrap_or(500);
-    let message = data["message"].as_str().or(response["exception_message"].as_str()).unwrap_or("recorded exception");
+    let status = status
+        .and_then(|status| u16::try_from(status).ok())
+        .filter(|s| (400..600).contains(s))
+        .unwrap_or(500);
+    let message =
+        data["message"].as_str().or(response["exception_message"].as_str()).unwrap_or("recorded exception");
     let body = match &data["body"] {
         // The OpenAI client keeps only what is inside `error`.
-        Value::Object(body) if body.contains_key("error") || body.contains_key("detail") => data["body"].clone(),
+        Value::Object(body) if body.contains_key("error") || body.contains_key("detail") => {
+            data["body"].clone()
+        }
         Value::Object(_) => json!({"error": data["body"]}),
         _ => json!({"error": {"message": message, "type": data["type"], "param": null, "code": null}}),
     };
@@ -200,7 +208,9 @@ fn plain_all(items: Vec<Value>) -> Vec<Value> {
 /// The value without `__type__`/`__data__` wrappers, at any depth.
 fn plain(value: Value) -> Value {
     match value {
-        Value::Object(mut members) if members.contains_key("__type__") && members.contains_key("__data__") => {
+        Value::Object(mut members)
+            if members.contains_key("__type__") && members.contains_key("__data__") =>
+        {
             plain(members["__data__"].take())
         }
         Value::Object(members) => members.into_iter().map(|(key, member)| (key, plain(member))).collect(),
@@ -262,9 +272,21 @@ mod tests {
     fn calls_become_what_was_on_the_wire() {
         let chat = json!({"model": "m", "messages": []});
         let cases = [
-            ("http://0.0.0.0:11434/v1/v1/chat/completions", "/v1/chat/completions", "ollama POST /v1/chat/completions"),
-            ("http://localhost:11434/v1/chat/completions", "/chat/completions", "ollama POST /v1/chat/completions"),
-            ("https://api.openai.com/v1/v1/chat/completions", "/v1/chat/completions", "openai POST /v1/chat/completions"),
+            (
+                "http://0.0.0.0:11434/v1/v1/chat/completions",
+                "/v1/chat/completions",
+                "ollama POST /v1/chat/completions",
+            ),
+            (
+                "http://localhost:11434/v1/chat/completions",
+                "/chat/completions",
+                "ollama POST /v1/chat/completions",
+            ),
+            (
+                "https://api.openai.com/v1/v1/chat/completions",
+                "/v1/chat/completions",
+                "openai POST /v1/chat/completions",
+            ),
             (
                 "https://api.fireworks.ai/inference/v1/v1/chat/completions",
                 "/v1/chat/completions",
@@ -281,7 +303,11 @@ mod tests {
                 "azure POST /openai/v1/chat/completions",
             ),
             ("http://localhost:8000/v1/v1/completions", "/v1/completions", "vllm POST /v1/chat/completions"),
-            ("http://gpu.example:9000/v1/v1/chat/completions", "/v1/chat/completions", "gpu.example:9000 POST /v1/chat/completions"),
+            (
+                "http://gpu.example:9000/v1/v1/chat/completions",
+                "/v1/chat/completions",
+                "gpu.example:9000 POST /v1/chat/completions",
+            ),
         ];
         for (url, endpoint, expected) in cases {
             assert_eq!(wire(url, endpoint, chat.clone()), expected);
@@ -290,10 +316,17 @@ mod tests {
             wire("http://localhost:8000/v1/v1/completions", "/v1/completions", json!({"prompt": "x"})),
             "vllm POST /v1/completions"
         );
-        assert_eq!(wire("http://localhost:11434/api/embeddings", "/api/embeddings", json!({"input": "x"})), "ollama POST /api/embed");
+        assert_eq!(
+            wire("http://localhost:11434/api/embeddings", "/api/embeddings", json!({"input": "x"})),
+            "ollama POST /api/embed"
+        );
         assert_eq!(wire("http://localhost:11434/api/ps", "/api/ps", json!({})), "ollama GET /api/ps");
         assert_eq!(
-            wire("https://generativelanguage.googleapis.com/v1beta/openai/v1/models", "/v1/models", json!({})),
+            wire(
+                "https://generativelanguage.googleapis.com/v1beta/openai/v1/models",
+                "/v1/models",
+                json!({})
+            ),
             "gemini GET /v1beta/openai/models"
         );
     }
@@ -314,7 +347,12 @@ mod tests {
     fn chunk_lists_become_events_with_a_terminator() {
         let chunk = |n: u32| json!({"__type__": "openai.types.X", "__data__": {"n": n, "created": 0}});
         let response = json!({"body": [chunk(1), chunk(2)], "is_streaming": true});
-        let call = call(file("http://localhost:11434/v1/v1/chat/completions", "/v1/chat/completions", json!({}), response));
+        let call = call(file(
+            "http://localhost:11434/v1/v1/chat/completions",
+            "/v1/chat/completions",
+            json!({}),
+            response,
+        ));
         assert_eq!(
             text(&call.answer),
             "data: {\"n\":1,\"created\":0}\n\ndata: {\"n\":2,\"created\":0}\n\ndata: [DONE]\n\n"
@@ -327,7 +365,12 @@ mod tests {
     #[test]
     fn ollama_lists_become_lines() {
         let response = json!({"body": [{"__type__": "ollama._types.GenerateResponse", "__data__": {"done": true}}], "is_streaming": true});
-        let call = call(file("http://localhost:11434/api/generate", "/api/generate", json!({"prompt": "x"}), response));
+        let call = call(file(
+            "http://localhost:11434/api/generate",
+            "/api/generate",
+            json!({"prompt": "x"}),
+            response,
+        ));
         assert_eq!(text(&call.answer), "{\"done\":true}\n");
         assert_eq!(call.answer.header("content-type"), Some("application/x-ndjson"));
     }
@@ -350,7 +393,8 @@ mod tests {
     #[test]
     fn model_lists_are_merged() {
         let list = |ids: &[&str]| {
-            let models = ids.iter().map(|id| json!({"__type__": "openai.types.model.Model", "__data__": {"id": id}}));
+            let models =
+                ids.iter().map(|id| json!({"__type__": "openai.types.model.Model", "__data__": {"id": id}}));
             let response = json!({"body": models.collect::<Vec<_>>(), "is_streaming": false});
             let call = call(file("http://localhost:11434/v1/v1/models", "/v1/models", json!({}), response));
             assert!(call.is_model_list);
@@ -364,7 +408,9 @@ mod tests {
     fn tool_results_are_skipped_and_other_shapes_are_problems() {
         let tool = json!({"request": {"provider": "tavily", "tool_name": "web_search", "kwargs": {}}, "response": {"body": {}}});
         assert_eq!(read(tool).unwrap(), Upstream::Skipped("a tool's result"));
-        for broken in [json!([]), json!({"request": {}}), json!({"request": {"url": "http://x/", "endpoint": "/"}})] {
+        for broken in
+            [json!([]), json!({"request": {}}), json!({"request": {"url": "http://x/", "endpoint": "/"}})]
+        {
             assert!(matches!(read(broken.clone()), Err(ProblemKind::NotARecording { .. })), "{broken}");
         }
     }
