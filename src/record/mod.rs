@@ -1,0 +1,61 @@
+//! Records what a stack says to its inference providers, and replays it, at the wire.
+//!
+//! # Architecture
+//!
+//! ```text
+//! stack ──▶ proxy ──▶ serve ──▶ store (Replay | Recorder) ──▶ catalogue   which recording answers
+//!             │         │          │                     └──▶ index       what the files say, cached
+//!             │         │          └──▶ entry ──▶ recording | upstream    the two file formats
+//!             │         └──▶ forward                                      the only outbound client
+//!             └──▶ scope                                                  which trial asks
+//! ```
+//!
+//! | file | concern |
+//! |---|---|
+//! | [`canonical`] | JSON text as Python writes it, which keys are hashes of |
+//! | `key` | what identifies a request |
+//! | [`normalise`] | what may differ between a request and its recording |
+//! | `scope` | which trial caused a request |
+//! | `recording`, [`upstream`] | our file format, and upstream's two |
+//! | `redact`, `write` | what is never stored; atomic writes |
+//! | `entry`, `index`, `catalogue`, `store` | a directory of recordings: read, cached, looked up, added to |
+//! | `miss`, `diff` | why nothing answers, and what comes nearest |
+//! | `proxy`, `serve`, `forward`, `calls` | the server, one request, the client, the log |
+//!
+//! A replaying proxy holds a [`Replay`], which can neither write nor connect; [`Recorder`] is the only type with `put`.
+
+pub mod canonical;
+pub mod normalise;
+pub mod upstream;
+
+mod calls;
+mod catalogue;
+mod diff;
+mod entry;
+mod forward;
+mod index;
+mod key;
+mod miss;
+mod mode;
+mod problem;
+mod proxy;
+mod recording;
+mod redact;
+mod scope;
+mod serve;
+mod store;
+mod write;
+
+pub use calls::{CallResult, ProviderCall, Tokens};
+pub use catalogue::ScopeTier;
+pub use diff::{Change, Difference};
+pub use entry::{Entry, FileFormat};
+pub use key::{Key, WireBody, WireRequest};
+pub use miss::{Miss, MissReason, Nearest};
+pub use mode::{Mode, UnknownMode};
+pub use problem::{ProblemKind, RecordingProblem};
+pub use proxy::{ProviderUpstream, Proxy, ProxyOptions, StartError, start};
+pub use recording::{Answer, AnswerBody, AnswerChunk, FORMAT, Meta, Owner, RecordedRequest, Recording};
+pub use redact::Scrubber;
+pub use scope::{ActiveTrials, Attempt, Caller, TrialGuard, TrialTag, traceparent, trial_api_key};
+pub use store::{Hit, PutError, Recorder, Replay};
