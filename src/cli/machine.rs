@@ -57,7 +57,7 @@ impl Machine {
 ///
 /// # Errors
 /// The number of the first line that is none of these.
-pub fn parse_dotenv(text: &str) -> Result<BTreeMap<String, String>, usize> {
+pub(super) fn parse_dotenv(text: &str) -> Result<BTreeMap<String, String>, usize> {
     let mut values = BTreeMap::new();
     for (index, line) in text.lines().enumerate() {
         let line = line.trim();

@@ -47,7 +47,7 @@ pub(super) fn color(choice: ColorChoice, machine: &Machine, terminal: bool) -> b
 }
 
 impl RunOptions {
-    pub fn resolve(
+    pub(super) fn resolve(
         args: &RunArgs,
         params: Vec<(String, String)>,
         machine: &Machine,

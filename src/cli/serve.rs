@@ -74,7 +74,7 @@ pub(super) fn proxy(args: &ProxyArgs, machine: &Machine) -> Result<ExitStatus, S
         providers,
         setup: None,
         secrets: Redactor::from_env(&machine.env).values().to_vec(),
-        port: Some(args.port).filter(|port| *port != 0),
+        port: args.port,
     };
     let runtime = Runtime::new().map_err(|error| error.to_string())?;
     runtime.block_on(async {

@@ -69,7 +69,8 @@ pub fn run(
         logfile: Some("/dev/null".into()),
         ..Arguments::default()
     };
-    libtest_mimic::run(&arguments, tests);
+    // Its conclusion has counts alone; the reports have been told more.
+    let _ = libtest_mimic::run(&arguments, tests);
     let mut summary = summary.lock().unwrap_or_else(PoisonError::into_inner).clone();
     summary.not_run = total - summary.total();
     summary.interrupted = context.stop.interrupted();

@@ -59,6 +59,8 @@ pub enum SessionError {
     Stack(StackError),
     Start(StartError),
     Recordings(record::StartError),
+    /// Files among the recordings that cannot be used: replaying without them would look like a miss.
+    BadRecordings(Vec<String>),
     Transport(TransportError),
     Template(FillError),
     Io(String),
@@ -71,6 +73,7 @@ impl std::fmt::Display for SessionError {
             Self::Stack(error) => write!(f, "{error}"),
             Self::Start(error) => write!(f, "{error}"),
             Self::Recordings(error) => write!(f, "{error}"),
+            Self::BadRecordings(problems) => write!(f, "unusable recordings:\n{}", problems.join("\n")),
             Self::Transport(error) => write!(f, "{error}"),
             Self::Template(error) => write!(f, "{:?}: {}", error.span, error.message),
             Self::Io(message) => f.write_str(message),
@@ -81,7 +84,7 @@ impl std::fmt::Display for SessionError {
 impl SessionError {
     /// Whether the user's definition is wrong, rather than the target unable to start.
     pub fn is_definition(&self) -> bool {
-        matches!(self, Self::Config(_) | Self::Template(_) | Self::Recordings(_))
+        matches!(self, Self::Config(_) | Self::Template(_) | Self::Recordings(_) | Self::BadRecordings(_))
     }
 }
 
@@ -235,9 +238,16 @@ async fn start_proxy(spec: &SessionSpec<'_>, providers: Vec<ProviderUpstream>) -
         providers,
         setup: spec.setup.clone(),
         secrets: spec.secrets.clone(),
-        port: None,
+        port: 0,
     };
-    record::start(options).await.map_err(SessionError::Recordings)
+    let proxy = record::start(options).await.map_err(SessionError::Recordings)?;
+    match proxy.problems() {
+        [] => Ok(proxy),
+        problems => {
+            let shown: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            Err(SessionError::BadRecordings(shown))
+        }
+    }
 }
 
 /// In replay, a key that is missing gets a dummy, so that a stack boots with the providers the models need.

@@ -163,6 +163,9 @@ async fn attempt(plan: &StepPlan, scope: &mut Scope, context: StepContext<'_>) -
             Err(failure) => return (StepEnd::Failed(vec![*failure]), None),
         },
     };
+    if plan.watches_provider() {
+        context.traffic.complete().await;
+    }
     let calls = context.traffic.seen(context.trial, before);
     let seen = Seen::new(exchange.as_ref().map(|e| &e.response), &calls);
     let mut failures = keep(plan, scope, &seen, exchange.as_ref(), context);

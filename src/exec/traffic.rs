@@ -2,12 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use super::event::{Failure, FailureKind, Outcome, ProviderUse};
 use crate::check::ProviderRequestSeen;
 use crate::http::{HeaderMap, HeaderValue};
 use crate::plan::TrialPlan;
 use crate::record::{CallResult, ProviderCall, Proxy, TrialGuard, TrialTag, traceparent};
+
+/// How long a provider may take to end an answer that the stack has already made its own from.
+const COMPLETE_WITHIN: Duration = Duration::from_secs(60);
 
 /// The proxy's log, sorted by trial. Without a proxy nothing is seen.
 #[derive(Debug)]
@@ -80,7 +84,7 @@ impl Traffic {
             lock(&self.calls).get(trial).into_iter().flatten().filter_map(|call| miss(call)).collect();
         if let (Some(proxy), Outcome::Failed(_)) = (&self.proxy, &outcome) {
             let mut stray = lock(&self.unattributed);
-            stray.extend(proxy.take_unattributed());
+            stray.extend(proxy.take_unattributed_calls());
             let (mine, others): (Vec<_>, Vec<_>) =
                 stray.drain(..).partition(|call| call.suspects.iter().any(|suspect| suspect == trial));
             misses.extend(mine.iter().filter_map(|call| miss(call)));
@@ -97,14 +101,21 @@ impl Traffic {
             let detail = first.detail.take().unwrap_or_default();
             first.detail = Some(format!("{}\n{}", detail.trim_end(), then.join("\n")));
         }
-        Outcome::Failed(misses)
+        super::trial::outcome_of(misses)
+    }
+
+    /// Waits until what was forwarded is answered and stored, so that the log is complete.
+    pub(super) async fn complete(&self) {
+        if let Some(proxy) = &self.proxy {
+            proxy.settle(COMPLETE_WITHIN).await;
+        }
     }
 
     /// Misses that no trial was charged with; those before the first trial are the stack's boot.
     pub(super) fn stray_misses(&self) -> Vec<String> {
         let Some(proxy) = &self.proxy else { return Vec::new() };
         let mut stray = lock(&self.unattributed);
-        stray.extend(proxy.take_unattributed());
+        stray.extend(proxy.take_unattributed_calls());
         stray.iter().filter(|call| !call.boot).filter_map(|call| miss(call)).filter_map(|f| f.detail).collect()
     }
 }
@@ -124,11 +135,12 @@ fn seen(call: &ProviderCall) -> ProviderRequestSeen {
 
 fn usage(call: &ProviderCall) -> ProviderUse {
     let (tier, file) = match &call.result {
-        CallResult::Hit(hit) if hit.normalisers.is_empty() => ("exact".to_owned(), Some(hit.file.clone())),
-        CallResult::Hit(hit) => (hit.normalisers.join(", "), Some(hit.file.clone())),
+        CallResult::Hit { file, normalisers, .. } if normalisers.is_empty() => ("exact".to_owned(), Some(file.clone())),
+        CallResult::Hit { file, normalisers, .. } => (normalisers.join(", "), Some(file.clone())),
         CallResult::Recorded { file } => ("recorded".to_owned(), Some(file.clone())),
         CallResult::Forwarded => ("forwarded".to_owned(), None),
         CallResult::Miss(_) => ("miss".to_owned(), None),
+        CallResult::Failed { .. } => ("failed".to_owned(), None),
     };
     ProviderUse {
         provider: call.provider.clone(),
@@ -138,15 +150,15 @@ fn usage(call: &ProviderCall) -> ProviderUse {
     }
 }
 
+/// A call that got no answer from a provider or a recording: why.
 fn miss(call: &ProviderCall) -> Option<Failure> {
-    let CallResult::Miss(miss) = &call.result else { return None };
-    Some(Failure {
-        kind: FailureKind::Miss,
-        title: format!("replay miss: {} {} to {} has no recording", call.method, call.path, call.provider),
-        place: None,
-        excerpt: None,
-        detail: Some(miss.to_string()),
-        curl: None,
-        answer: None,
-    })
+    let asked = format!("{} {} to {}", call.method, call.path, call.provider);
+    let (kind, title, detail) = match &call.result {
+        CallResult::Miss(miss) => {
+            (FailureKind::Miss, format!("replay miss: {asked} has no recording"), miss.to_string())
+        }
+        CallResult::Failed { reason } => (FailureKind::Fault, format!("{asked} failed"), reason.clone()),
+        _ => return None,
+    };
+    Some(Failure { kind, title, place: None, excerpt: None, detail: Some(detail), curl: None, answer: None })
 }

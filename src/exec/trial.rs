@@ -74,6 +74,7 @@ async fn attempt(context: &RunContext, trial: &TrialPlan) -> Outcome {
         outcome = steps(context, trial, limit) => outcome,
         () = context.interrupted() => Outcome::Broken(vec![plain_failure("interrupted", &trial.case)]),
     };
+    context.traffic.complete().await;
     drop(active);
     context.traffic.settle(&trial.id, outcome)
 }
@@ -149,7 +150,7 @@ async fn timed(
     end
 }
 
-fn outcome_of(failures: Vec<Failure>) -> Outcome {
+pub(super) fn outcome_of(failures: Vec<Failure>) -> Outcome {
     if failures.iter().all(|f| f.kind == FailureKind::Fault) {
         Outcome::Broken(failures)
     } else {

@@ -63,6 +63,10 @@ pub fn build(documents: &Documents, settings: &Settings<'_>, selection: &Selecti
         }
         duplicate_names(file, &mut problems);
     }
+    if !documents.complete {
+        // What a broken file defines is not known, so nothing can be said to match nothing.
+        return problems.or(Plan { trials });
+    }
     for (selector, _) in selection.selectors.iter().zip(&used).filter(|(_, used)| !**used) {
         problems.push(unmatched(selector, documents));
     }

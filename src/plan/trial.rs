@@ -43,10 +43,14 @@ pub struct CasePlan {
 impl CasePlan {
     /// Whether a check looks at provider requests, so that it must be known which trial caused them.
     pub fn watches_provider(&self) -> bool {
-        let watches = |check: &Check<Template>| {
-            matches!(check, Check::ProviderRequest { .. } | Check::ProviderCalls { .. })
-        };
-        self.steps.iter().any(|step| step.expect.iter().any(|check| watches(check)))
+        self.steps.iter().any(StepPlan::watches_provider)
+    }
+}
+
+impl StepPlan {
+    /// As [`CasePlan::watches_provider`], for one step.
+    pub fn watches_provider(&self) -> bool {
+        self.expect.iter().any(|check| matches!(check.value, Check::ProviderRequest { .. } | Check::ProviderCalls { .. }))
     }
 }
 

@@ -278,7 +278,7 @@ fn matcher(name: &str, node: &Node, problems: &mut Problems) -> Option<Matcher<N
         "any" => Matcher::Any(group(node, problems)?),
         "none" => Matcher::None(group(node, problems)?),
         "as_list" => Matcher::AsList(group(node, problems)?),
-        "at" => Matcher::At(parts(node, problems)?),
+        "parts" => Matcher::At(parts(node, problems)?),
         "schema" => Matcher::Schema(schema(node, problems)?),
         "not" => Matcher::Not(group(node, problems)?),
         _ => Matcher::Either(Vec::<Group>::decode(node, problems)?.into_iter().map(|group| group.0).collect()),

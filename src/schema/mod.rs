@@ -26,21 +26,25 @@ pub struct Documents {
     pub setups: Vec<Setup>,
     pub stacks: Vec<StackDefinition>,
     pub cases: Vec<CaseFile>,
+    /// Whether everything could be read; otherwise a name that is missing may be in a broken file.
+    pub complete: bool,
 }
 
 impl Documents {
     /// Reads the whole tree. Problems come with what could be read, so that `--help` works with a broken file.
     pub fn load(project: &Project) -> (Self, Problems) {
         let mut problems = Problems::default();
-        let documents = Self {
+        let mut documents = Self {
             suites: read_all(project, Folder::Suites, &mut problems),
             setups: read_all(project, Folder::Setups, &mut problems),
             stacks: read_all(project, Folder::Stacks, &mut problems),
             cases: read_all(project, Folder::TestCases, &mut problems),
+            complete: false,
         };
         duplicates(documents.suites.iter().map(|s| &s.name), "suite", &mut problems);
         duplicates(documents.setups.iter().map(|s| &s.name), "setup", &mut problems);
         duplicates(documents.stacks.iter().map(|s| &s.name), "stack", &mut problems);
+        documents.complete = problems.is_empty();
         (documents, problems)
     }
 }
