@@ -232,3 +232,291 @@ fn problems_of_stream(stream: &StreamIs<Value>, out: &mut Vec<String>) {
         out.push(format!("names of events are texts, and {} is none", show(name)));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+
+    use serde_json::json;
+
+    use super::super::testing::{response, sse, verdict};
+    use super::super::{Matcher, Parse, Path, Range};
+    use super::*;
+    use crate::http::Response;
+
+    type M = Matcher<Value>;
+
+    fn json_response(status: u16, body: &Value) -> Response {
+        response(status, "application/json", body.to_string())
+    }
+
+    fn at(path: &str, matchers: Vec<M>) -> PathCheck<Value> {
+        PathCheck::new(Path::parse(path).unwrap(), matchers)
+    }
+
+    #[track_caller]
+    fn check(check: Check<Value>, response: &Response, want: &str) {
+        assert_eq!(verdict(&check, response, &[]), want);
+    }
+
+    #[test]
+    fn statuses() {
+        let not_found = json_response(404, &json!({"detail": "no such model"}));
+        let status = |codes: Value| Check::Status(StatusIs::Computed(codes));
+        check(status(json!(404)), &not_found, "");
+        check(status(json!([200, "4xx"])), &not_found, "");
+        check(
+            Check::Status(StatusIs::OneOf(vec![StatusCodes::Exact(200), StatusCodes::Class(3)])),
+            &not_found,
+            "status\n  expected: 200 or 3xx\n  actual:   404\n    \
+             received status 404, application/json: {\"detail\":\"no such model\"}",
+        );
+        check(
+            status(json!("ok")),
+            &not_found,
+            "status\n  expected: an HTTP status to compare with\n  \
+             actual:   `ok` is no HTTP status; write a code such as 404 or a class such as 4xx",
+        );
+    }
+
+    #[test]
+    fn headers_and_bodies() {
+        let text = response(200, "text/plain", "line 1\nline 2\n");
+        let header =
+            |name: &str, matchers| Check::Header { name: name.to_owned(), check: PathCheck::whole(matchers) };
+        check(header("Content-Type", vec![M::Equals(json!("text/plain"))]), &text, "");
+        check(header("x-none", vec![M::Exists(false)]), &text, "");
+        check(
+            header("x-none", vec![M::Contains(json!("a"))]),
+            &text,
+            "header x-none\n  expected: containing \"a\"\n  actual:   nothing found",
+        );
+        check(Check::Body(PathCheck::whole(vec![M::Contains(json!("line 2"))])), &text, "");
+        check(
+            Check::Body(PathCheck::whole(vec![M::Equals(json!("line 1\nline two\n"))])),
+            &text,
+            "body\n  expected: \"line 1\\nline two\\n\"\n  actual:   \"line 1\\nline 2\\n\"\n    \
+             difference (- expected, + actual):\n     line 1\n    -line two\n    +line 2",
+        );
+        let jsonl = response(200, "application/octet-stream", "{\"a\":1}\n{\"a\":2}\n");
+        let rows = vec![M::Each(vec![M::At(vec![at("$.a", vec![M::Min(json!(1))])])])];
+        check(Check::Body(PathCheck { parse: Some(Parse::Jsonl), ..PathCheck::whole(rows) }), &jsonl, "");
+        let binary = response(200, "application/pdf", vec![0xff, 0x00]);
+        check(
+            Check::Body(PathCheck::whole(vec![])),
+            &binary,
+            "body\n  expected: UTF-8 text\n  actual:   2 bytes that are no text\n    \
+             `body_base64` compares bodies that are no text",
+        );
+        check(Check::BodyBase64(PathCheck::whole(vec![M::Equals(json!("/wA="))])), &binary, "");
+    }
+
+    #[test]
+    fn documents_of_json_and_streams() {
+        let answer = json_response(200, &json!({"choices": [{"message": {"content": "Sol"}}]}));
+        let content =
+            |want: &str| Check::Json(at("$.choices[0].message.content", vec![M::Equals(json!(want))]));
+        check(content("Sol"), &answer, "");
+        check(
+            content("Luna"),
+            &answer,
+            "$.choices[0].message.content\n  expected: \"Luna\"\n  actual:   \"Sol\"",
+        );
+        let stream = sse(&[
+            r#"{"id":"c","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"So"}}]}"#,
+            r#"{"id":"c","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"l"},"finish_reason":"stop"}]}"#,
+            r#"{"id":"c","object":"chat.completion.chunk","choices":[],"usage":{"total_tokens":3}}"#,
+            "[DONE]",
+        ]);
+        let equals = |value: Value| vec![M::Equals(value)];
+        check(
+            Check::Events(at("$[*].id", vec![M::Count(Range::exact(json!(3))), M::Equals(json!("c"))])),
+            &stream,
+            "",
+        );
+        check(Check::Joined(at("$.choices[*].delta.content", equals(json!("Sol")))), &stream, "");
+        check(Check::Assembled(at("$.choices[0].message.content", equals(json!("Sol")))), &stream, "");
+        check(Check::Assembled(at("$.usage.total_tokens", equals(json!(3)))), &stream, "");
+        check(
+            Check::Joined(at("$.choices[*].delta.content", vec![M::ContainsFolded(json!("luna"))])),
+            &stream,
+            "joined $.choices[*].delta.content\n  expected: containing \"luna\", whatever the case and diacritics\n  \
+             actual:   \"Sol\"",
+        );
+        check(
+            Check::Joined(at("$.choices[*].delta.refusal", equals(json!("")))),
+            &stream,
+            "joined $.choices[*].delta.refusal\n  expected: \"\"\n  actual:   nothing found\n    \
+             no event has text at $.choices[*].delta.refusal",
+        );
+        check(
+            Check::Joined(at("$.usage.total_tokens", equals(json!("3")))),
+            &stream,
+            "events[2].usage.total_tokens\n  expected: strings to join\n  actual:   3",
+        );
+        check(
+            Check::Events(at("$[0].choices[0].delta.content", equals(json!("x")))),
+            &stream,
+            "events[0].choices[0].delta.content\n  expected: \"x\"\n  actual:   \"So\"",
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_read_says_why() {
+        let stream = sse(&["{}"]);
+        let found = verdict(&Check::Json(PathCheck::whole(vec![])), &stream, &[]);
+        assert!(
+            found.ends_with("the response is a stream: `events`, `joined` and `assembled` look into it"),
+            "{found}"
+        );
+        check(
+            Check::Events(PathCheck::whole(vec![])),
+            &json_response(400, &json!({"detail": "x"})),
+            "stream\n  expected: a stream that can be read to its end\n  \
+             actual:   the response is no stream but application/json\n    \
+             received status 400, application/json: {\"detail\":\"x\"}",
+        );
+        check(
+            Check::Events(PathCheck::whole(vec![])),
+            &sse(&["{}", "{a}"]),
+            "events[1]\n  expected: JSON\n  actual:   {a}\n    key must be a string at line 1 column 2",
+        );
+        check(
+            Check::Assembled(PathCheck::whole(vec![])),
+            &sse(&[r#"{"object":"chat.completion.chunk"}"#, r#"{"error":{"message":"busy"}}"#]),
+            "assembled\n  expected: a stream that forms one object\n  \
+             actual:   2 events, the last: {\"error\":{\"message\":\"busy\"}}\n    events[1] is an error: busy",
+        );
+        let nothing = evaluate(&Check::Json(PathCheck::whole(vec![])), &Seen::new(None, &[])).unwrap_err();
+        assert_eq!(nothing[0].actual, "this step sends no request");
+    }
+
+    #[test]
+    fn errors_of_any_shape() {
+        let detail = json_response(400, &json!({"detail": "Invalid value: tags must be a string"}));
+        let error = |status: Option<u16>, message| {
+            let status = status.map(|code| StatusIs::OneOf(vec![StatusCodes::Exact(code)]));
+            Check::Error(ErrorIs { status, message, in_stream: false })
+        };
+        check(error(None, vec![]), &detail, "");
+        check(error(Some(400), vec![M::ContainsFolded(json!(["TAGS", "string"]))]), &detail, "");
+        check(
+            error(None, vec![M::Contains(json!("metadata"))]),
+            &detail,
+            "error message\n  expected: containing \"metadata\"\n  actual:   \"Invalid value: tags must be a string\"",
+        );
+        let plain = response(502, "text/html", "<h1>Bad Gateway</h1>");
+        check(error(None, vec![M::Contains(json!("Gateway"))]), &plain, "");
+        check(
+            error(Some(404), vec![]),
+            &plain,
+            "status\n  expected: 404\n  actual:   502\n    received status 502, text/html: <h1>Bad Gateway</h1>",
+        );
+        check(
+            error(None, vec![]),
+            &json_response(200, &json!({})),
+            "status\n  expected: 4xx or 5xx\n  actual:   200\n    received status 200, application/json: {}",
+        );
+        let in_stream = |text: &str| {
+            Check::Error(ErrorIs { status: None, message: vec![M::Contains(json!(text))], in_stream: true })
+        };
+        let broken = sse(&["{}", r#"{"error":{"message":"overloaded"}}"#]);
+        check(in_stream("overloaded"), &broken, "");
+        check(
+            in_stream("overloaded"),
+            &sse(&["{}"]),
+            "stream\n  expected: an event with an error\n  actual:   1 events without one, the last: {}",
+        );
+    }
+
+    fn requests() -> Vec<ProviderRequestSeen> {
+        let request = |method: &str, path: &str, provider: &str, body: Value| ProviderRequestSeen {
+            method: method.to_owned(),
+            path: path.to_owned(),
+            provider: provider.to_owned(),
+            body,
+        };
+        vec![
+            request("GET", "/v1/models", "vllm", Value::Null),
+            request("POST", "/v1/chat/completions?x=1", "vllm", json!({"messages": [1]})),
+            request("POST", "/v1/chat/completions", "vllm", json!({"messages": [1, 2, 3]})),
+            request("POST", "/api/generate", "ollama", json!({"prompt": "p"})),
+        ]
+    }
+
+    #[track_caller]
+    fn check_calls(check: Check<Value>, want: &str) {
+        assert_eq!(verdict(&check, &json_response(200, &json!({})), &requests()), want);
+    }
+
+    fn chat() -> ProviderCall {
+        ProviderCall { provider: None, endpoint: Some("/chat/completions".to_owned()) }
+    }
+
+    #[test]
+    fn requests_to_the_provider() {
+        let length = |call: ProviderCall, which, min: u64| Check::ProviderRequest {
+            call,
+            which,
+            check: at("$.messages", vec![M::Length(Range::at_least(json!(min)))]),
+        };
+        let nth = |n| Which::Nth(NonZeroUsize::new(n).unwrap());
+        check_calls(length(chat(), Which::Every, 1), "");
+        check_calls(length(chat(), Which::Some, 3), "");
+        check_calls(length(chat(), Which::Last, 3), "");
+        check_calls(length(chat(), nth(2), 3), "");
+        check_calls(
+            length(chat(), Which::Every, 2),
+            "provider request 1 $.messages\n  expected: length 2 or more\n  actual:   length 1: [1]",
+        );
+        check_calls(
+            length(chat(), Which::Some, 4),
+            "provider requests\n  expected: one with $.messages length 4 or more\n  actual:   none of 2\n    \
+             provider request 1 $.messages: length 1: [1]\n    provider request 2 $.messages: length 3: [1,2,3]",
+        );
+        let overview =
+            "GET /v1/models (vllm) ×1, POST /v1/chat/completions (vllm) ×2, POST /api/generate (ollama) ×1";
+        check_calls(
+            length(chat(), nth(3), 1),
+            &format!(
+                "provider requests\n  expected: 3 or more with a body to /chat/completions\n  actual:   {overview}"
+            ),
+        );
+        let embeddings = ProviderCall { endpoint: Some("embeddings".to_owned()), ..ProviderCall::default() };
+        check_calls(
+            length(embeddings, Which::Every, 1),
+            &format!(
+                "provider requests\n  expected: 1 or more with a body to embeddings\n  actual:   {overview}"
+            ),
+        );
+        let ollama = ProviderCall { provider: Some("ollama".to_owned()), endpoint: None };
+        let prompt = at("$.prompt", vec![M::Equals(json!("p"))]);
+        check_calls(Check::ProviderRequest { call: ollama, which: Which::Every, check: prompt }, "");
+    }
+
+    #[test]
+    fn calls_are_counted() {
+        let count = |call, range| Check::ProviderCalls { call, count: range };
+        check_calls(count(ProviderCall::default(), Range::exact(json!(4))), "");
+        check_calls(count(chat(), Range { min: Some(json!(1)), max: Some(json!(2)) }), "");
+        let tail = ProviderCall { endpoint: Some("/completions".to_owned()), ..ProviderCall::default() };
+        check_calls(count(tail, Range::exact(json!(2))), "");
+        let part = ProviderCall { endpoint: Some("/pletions".to_owned()), ..ProviderCall::default() };
+        check_calls(count(part, Range::exact(json!(0))), "");
+        check_calls(
+            count(chat(), Range::at_most(json!(1))),
+            "provider calls to /chat/completions\n  expected: at most 1 calls\n  actual:   2 calls\n    \
+             GET /v1/models (vllm) ×1, POST /v1/chat/completions (vllm) ×2, POST /api/generate (ollama) ×1",
+        );
+    }
+
+    #[test]
+    fn asserts_take_nothing_but_true() {
+        let seen = Seen::new(None, &[]);
+        assert_eq!(evaluate(&Check::Assert(json!(true)), &seen), Ok(()));
+        for value in [json!(false), json!(null), json!(1), json!("true"), json!([])] {
+            let found = evaluate(&Check::Assert(value.clone()), &seen).unwrap_err();
+            assert_eq!(found, [Mismatch::new("assert", "true", value.to_string())]);
+        }
+    }
+}

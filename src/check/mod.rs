@@ -17,6 +17,7 @@ mod assemble_choices;
 mod describe;
 mod error_shape;
 mod evaluate;
+mod judge;
 mod keep;
 mod kinds;
 mod matcher;
@@ -28,6 +29,8 @@ mod path;
 mod scalar;
 mod seen;
 mod stream;
+#[cfg(test)]
+mod testing;
 mod value;
 
 pub use assemble::assemble;

@@ -286,3 +286,209 @@ fn shown_name(name: &str) -> String {
 fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| show(value), str::to_owned)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::testing::{response, sse, verdict};
+    use super::super::{Check, Matcher, Range};
+    use super::*;
+    use crate::http::{BodyEnd, Response};
+
+    type Stream = StreamIs<Value>;
+
+    /// `want` are the mismatches as `what: expected / actual`, one a line.
+    #[track_caller]
+    fn check(stream: Stream, response: &Response, want: &[&str]) {
+        let seen = Seen::new(Some(response), &[]);
+        let found = super::super::evaluate(&Check::Stream(Box::new(stream)), &seen).err().unwrap_or_default();
+        let found: Vec<_> =
+            found.iter().map(|it| format!("{}: {} / {}", it.what, it.expected, it.actual)).collect();
+        assert_eq!(found, want);
+    }
+
+    fn any() -> Stream {
+        Stream::default()
+    }
+
+    fn typed(names: &[&str]) -> Response {
+        let data: Vec<_> = names.iter().map(|name| json!({"type": name}).to_string()).collect();
+        sse(&data.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn a_stream_is_well_formed_without_asking() {
+        check(any(), &sse(&["{}", "[DONE]"]), &[]);
+        check(any(), &sse(&["{}"]), &[]);
+        check(any(), &sse(&[]), &["stream: 1 or more events / 0 events"]);
+        check(any(), &sse(&["[DONE]"]), &["stream: 1 or more events / 0 events"]);
+        check(Stream { events: Range::at_least(json!(0)), ..any() }, &sse(&[]), &[]);
+        check(any(), &sse(&["{}", "oops"]), &["events[1]: JSON / oops"]);
+        check(
+            any(),
+            &sse(&["{}", "[DONE]", "{}"]),
+            &["stream end: [DONE] once, with nothing after it / 1 events after it"],
+        );
+        check(
+            any(),
+            &sse(&["{}", "[DONE]", "[DONE]"]),
+            &["stream end: [DONE] once, with nothing after it / 2 of them"],
+        );
+        check(
+            any(),
+            &response(200, "text/event-stream", "data: {}\n\ndata: {}\n"),
+            &["stream: a stream that can be read to its end / the stream ends within an event, \
+               after 1 complete ones: \"data: {}\\n\""],
+        );
+        let cut = Response { end: BodyEnd::Cut("reset".to_owned()), ..sse(&["{}"]) };
+        check(
+            any(),
+            &cut,
+            &[
+                "stream: a stream that can be read to its end / the connection broke after 1 complete events: reset",
+            ],
+        );
+        check(
+            any(),
+            &response(500, "application/json", "{}"),
+            &["response: a stream / status 500, application/json: {}"],
+        );
+    }
+
+    #[test]
+    fn errors_within_a_stream_show() {
+        let failed = sse(&["{\"error\":null}", r#"{"error":{"message":"busy"}}"#]);
+        check(any(), &failed, &["events[1]: no error in the stream / busy"]);
+        check(Stream { allow_error: true, ..any() }, &failed, &[]);
+        let typed = sse(&[r#"{"type":"error","message":"slow down"}"#]);
+        check(any(), &typed, &["events[0]: no error in the stream / slow down"]);
+    }
+
+    #[test]
+    fn framing_and_number() {
+        let lines = response(200, "application/x-ndjson", "{\"done\":false}\n{\"done\":true}\n");
+        check(Stream { format: Some(StreamFormat::Ndjson), ..any() }, &lines, &[]);
+        check(
+            Stream { format: Some(StreamFormat::Sse), ..any() },
+            &lines,
+            &["stream format: sse / ndjson, application/x-ndjson"],
+        );
+        let events = |range| Stream { events: range, ..any() };
+        check(events(Range::exact(json!(2))), &sse(&["1", "2", "[DONE]"]), &[]);
+        check(events(Range::at_least(json!(3))), &lines, &["stream: 3 or more events / 2 events"]);
+        check(events(Range::at_most(json!(1))), &lines, &["stream: at most 1 events / 2 events"]);
+    }
+
+    #[test]
+    fn ends() {
+        let done = || Stream { terminal: Some(Terminal::Data(json!("[DONE]"))), ..any() };
+        check(done(), &sse(&["{}", "[DONE]"]), &[]);
+        check(done(), &sse(&["{}", "{\"a\":1}"]), &["stream end: [DONE] as the last event / {\"a\":1}"]);
+        let own = Stream { terminal: Some(Terminal::Data(json!("bye"))), ..any() };
+        check(own.clone(), &sse(&["{}", "bye"]), &[]);
+        check(
+            own,
+            &sse(&["bye", "{}"]),
+            &["stream end: bye once, with nothing after it / 1 events after it"],
+        );
+        let none = || Stream { terminal: Some(Terminal::None), ..any() };
+        check(none(), &sse(&["{}"]), &[]);
+        check(none(), &sse(&["{}", "[DONE]"]), &["stream end: no [DONE] / [DONE] as event 2 of 2"]);
+
+        let completed = PathCheck::new(
+            Path::parse("$.type").unwrap(),
+            vec![Matcher::OneOf(json!(["completed", "failed"]))],
+        );
+        let completed = || Stream { terminal: Some(Terminal::Event(completed.clone())), ..any() };
+        let expected =
+            "stream end: exactly one event with $.type one of [\"completed\",\"failed\"], the last";
+        check(completed(), &typed(&["created", "completed"]), &[]);
+        check(
+            completed(),
+            &typed(&["created"]),
+            &[&format!("{expected} / no such event; the last is {{\"type\":\"created\"}}")],
+        );
+        check(
+            completed(),
+            &typed(&["failed", "delta", "delta"]),
+            &[&format!("{expected} / it is event 1 of 3, followed by delta, delta")],
+        );
+        check(completed(), &typed(&["failed", "completed"]), &[&format!("{expected} / 2 such events")]);
+    }
+
+    #[test]
+    fn order() {
+        let stream = typed(&["created", "added", "delta", "delta", "done", "completed"]);
+        let named =
+            |first: &str, last: &str| Stream { first: Some(json!(first)), last: Some(json!(last)), ..any() };
+        check(named("created", "completed"), &stream, &[]);
+        check(
+            named("added", "done"),
+            &stream,
+            &["first event: added / created", "last event: done / completed"],
+        );
+        let order =
+            |names: &[&str]| Stream { in_order: names.iter().map(|name| json!(name)).collect(), ..any() };
+        check(order(&["created", "delta", "delta", "completed"]), &stream, &[]);
+        check(
+            order(&["delta", "delta", "delta"]),
+            &stream,
+            &["order of events: delta after delta / no such event from events[4] on"],
+        );
+        check(order(&["x"]), &stream, &["order of events: x / no such event from events[0] on"]);
+        let between = |event: &str, after: &str, before: &str| Stream {
+            between: vec![Between {
+                event: json!(event),
+                after: Some(json!(after)),
+                before: Some(json!(before)),
+            }],
+            ..any()
+        };
+        check(between("delta", "added", "done"), &stream, &[]);
+        check(
+            between("delta", "done", "added"),
+            &stream,
+            &[
+                "order of events: every delta after done / events[2] comes before events[4]",
+                "order of events: every delta before added / events[3] comes after events[1]",
+            ],
+        );
+        check(
+            between("delta", "x", "y"),
+            &stream,
+            &["order of events: every delta after x / no x", "order of events: every delta before y / no y"],
+        );
+        check(between("x", "added", "done"), &stream, &["order of events: x / no such event"]);
+        let shown = verdict(&Check::Stream(Box::new(order(&["x"]))), &stream, &[]);
+        assert!(shown.ends_with("events: created, added, delta ×2, done, completed"), "{shown}");
+    }
+
+    #[test]
+    fn names_come_from_where_servers_put_them() {
+        let first = |name: &str| Stream { first: Some(json!(name)), ..any() };
+        let field = response(200, "text/event-stream", "event: a\ndata: {\"type\":\"b\"}\n\n");
+        check(first("a"), &field, &[]);
+        check(first("b"), &typed(&["b"]), &[]);
+        check(first("c"), &sse(&[r#"{"event":{"payload":{"event_type":"c"}}}"#]), &[]);
+        let own = Stream { name_at: Some(Path::parse("$.kind").unwrap()), ..first("d") };
+        check(own, &sse(&[r#"{"kind":"d","type":"x"}"#]), &[]);
+        check(first("e"), &sse(&["{}"]), &["first event: e / (unnamed)"]);
+        check(first("e"), &sse(&[]), &["stream: 1 or more events / 0 events", "first event: e / no event"]);
+    }
+
+    #[test]
+    fn times() {
+        let stream = sse(&["1", "2"]);
+        let within = |millis| Some(Duration::from_millis(millis));
+        check(Stream { first_within: within(10), largest_gap: within(10), ..any() }, &stream, &[]);
+        check(
+            Stream { first_within: within(9), largest_gap: within(9), ..any() },
+            &stream,
+            &[
+                "time to the first event: within 9 ms / 10 ms",
+                "largest gap between events: at most 9 ms / 10 ms after events[0]",
+            ],
+        );
+    }
+}
