@@ -83,7 +83,7 @@ fn ollama_chat(events: &[Value]) -> Result<Value, String> {
                     text.push_str(more);
                 }
                 ("tool_calls", Value::Array(more), Some(Value::Array(calls))) => {
-                    calls.extend_from_slice(more)
+                    calls.extend_from_slice(more);
                 }
                 (_, _, None) => {
                     message.insert(key.clone(), value.clone());

@@ -138,7 +138,7 @@ impl Choice {
                     }
                 }
                 ("id" | "type", _) => {
-                    once(call, key, value).map_err(|it| format!("tool call {index}: {it}"))?
+                    once(call, key, value).map_err(|it| format!("tool call {index}: {it}"))?;
                 }
                 _ => first(call, key, value),
             }
@@ -244,11 +244,13 @@ mod tests {
     use super::super::assemble::assemble;
     use super::*;
 
+    #[expect(clippy::needless_pass_by_value, reason = "calls read better without references")]
     fn chunk(choices: Value) -> Value {
         json!({"id": "c1", "object": "chat.completion.chunk", "created": 7, "model": "m", "choices": choices,
             "usage": null, "system_fingerprint": "fp"})
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "calls read better without references")]
     fn delta(index: u64, delta: Value) -> Value {
         chunk(json!([{"index": index, "delta": delta, "finish_reason": null, "logprobs": null}]))
     }

@@ -63,6 +63,7 @@ mod tests {
     use crate::http::Response;
 
     #[track_caller]
+    #[expect(clippy::needless_pass_by_value, reason = "calls read better without references")]
     fn check(keep: Keep, response: &Response, want: Result<Value, &str>) {
         let taken = take(&keep, &Seen::new(Some(response), &[]));
         assert_eq!(taken.map_err(|it| it.to_string()), want.map_err(str::to_owned));

@@ -26,9 +26,11 @@ mod mismatch;
 mod misuse;
 mod names;
 mod path;
+mod provider;
 mod scalar;
 mod seen;
 mod stream;
+mod stream_order;
 #[cfg(test)]
 mod testing;
 mod value;

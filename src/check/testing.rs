@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{Check, ProviderRequestSeen, Seen, evaluate};
+use super::{Check, ProviderRequestSeen, Seen, StreamIs, evaluate};
 use crate::http::{BodyEnd, Chunk, HeaderMap, HeaderValue, Response, StatusCode};
 
 /// A response that came in one piece.
@@ -40,4 +40,20 @@ pub(super) fn sse(data: &[&str]) -> Response {
 pub(super) fn verdict(check: &Check<Value>, response: &Response, requests: &[ProviderRequestSeen]) -> String {
     let found = evaluate(check, &Seen::new(Some(response), requests)).err().unwrap_or_default();
     found.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// Events that have a type and nothing else.
+pub(super) fn typed(names: &[&str]) -> Response {
+    let data: Vec<_> = names.iter().map(|name| json!({"type": name}).to_string()).collect();
+    sse(&data.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+/// `want` are the mismatches as `what: expected / actual`, one a line.
+#[track_caller]
+pub(super) fn check_stream(stream: StreamIs<Value>, response: &Response, want: &[&str]) {
+    let seen = Seen::new(Some(response), &[]);
+    let found = evaluate(&Check::Stream(Box::new(stream)), &seen).err().unwrap_or_default();
+    let found: Vec<_> =
+        found.iter().map(|it| format!("{}: {} / {}", it.what, it.expected, it.actual)).collect();
+    assert_eq!(found, want);
 }
