@@ -98,7 +98,7 @@ fn check_error(error: &ErrorIs<Value>, seen: &Seen<'_>, out: &mut Vec<Mismatch>)
         let events = seen.events()?.as_array().map(Vec::as_slice).unwrap_or_default();
         let Some(message) = events.iter().find_map(stream_error) else {
             let last = events.last().map_or("none".to_owned(), show);
-            let actual = format!("{} events without one, the last: {last}", events.len());
+            let actual = format!("none among {}, the last: {last}", events.len());
             return Err(Mismatch::new("stream", "an event with an error", actual));
         };
         message
@@ -301,7 +301,7 @@ mod tests {
             Check::Assembled(PathCheck::whole(vec![])),
             &sse(&[r#"{"object":"chat.completion.chunk"}"#, r#"{"error":{"message":"busy"}}"#]),
             "assembled\n  expected: a stream that forms one object\n  \
-             actual:   2 events, the last: {\"error\":{\"message\":\"busy\"}}\n    events[1] is an error: busy",
+             actual:   events: 2, the last: {\"error\":{\"message\":\"busy\"}}\n    events[1] is an error: busy",
         );
         let nothing = evaluate(&Check::Json(PathCheck::whole(vec![])), &Seen::new(None, &[])).unwrap_err();
         assert_eq!(nothing[0].actual, "this step sends no request");
@@ -341,7 +341,7 @@ mod tests {
         check(
             in_stream("overloaded"),
             &sse(&["{}"]),
-            "stream\n  expected: an event with an error\n  actual:   1 events without one, the last: {}",
+            "stream\n  expected: an event with an error\n  actual:   none among 1, the last: {}",
         );
     }
 

@@ -27,12 +27,11 @@ pub(super) fn check_document(
     out: &mut Vec<Mismatch>,
 ) {
     let found = check.at.find_located(document, base);
-    let what = check.at.below(base);
-    let hint = || found.is_empty().then(|| check.at.where_it_ends(document, base)).flatten();
-    check_found(check, found.clone(), &what, hint, out);
+    let hint = || check.at.where_it_ends(document, base);
+    check_found(check, found, &check.at.below(base), hint, out);
 }
 
-/// Applies everything but the path, to what was found somehow.
+/// Applies everything but the path, to what was found somehow; `hint` explains why nothing was.
 pub(super) fn check_found(
     check: &PathCheck<Value>,
     found: Vec<(String, &Value)>,
@@ -186,13 +185,12 @@ fn check_value(matcher: &Matcher<Value>, value: &Value, place: &str, out: &mut V
     }
 }
 
-/// Checks a plain count, as of events or calls.
-pub(super) fn check_count(count: usize, range: &Range<Value>, what: &str, unit: &str) -> Option<Mismatch> {
-    let expected = || format!("{} {unit}", describe_range(range));
+/// Checks a plain count, as the number of events or calls.
+pub(super) fn check_count(count: usize, range: &Range<Value>, what: &str) -> Option<Mismatch> {
     match in_range(count, range) {
         Ok(true) => None,
-        Ok(false) => Some(Mismatch::new(what, expected(), format!("{count} {unit}"))),
-        Err(problem) => Some(Mismatch::new(what, expected(), problem)),
+        Ok(false) => Some(Mismatch::new(what, describe_range(range), count.to_string())),
+        Err(problem) => Some(Mismatch::new(what, describe_range(range), problem)),
     }
 }
 

@@ -63,7 +63,7 @@ pub(super) fn check_calls(
     out: &mut Vec<Mismatch>,
 ) {
     let made = requests.iter().filter(|request| is_meant(call, request)).count();
-    let wrong = check_count(made, count, &format!("provider calls{}", call_name(call)), "calls");
+    let wrong = check_count(made, count, &format!("number of provider calls{}", call_name(call)));
     out.extend(wrong.map(|wrong| wrong.with(overview(requests))));
 }
 
@@ -192,7 +192,7 @@ mod tests {
         check(count(part, Range::exact(json!(0))), "");
         check(
             count(chat(), Range::at_most(json!(1))),
-            "provider calls to /chat/completions\n  expected: at most 1 calls\n  actual:   2 calls\n    \
+            "number of provider calls to /chat/completions\n  expected: at most 1\n  actual:   2\n    \
              GET /v1/models (vllm) ×1, POST /v1/chat/completions (vllm) ×2, POST /api/generate (ollama) ×1",
         );
     }

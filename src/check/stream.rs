@@ -129,7 +129,7 @@ impl<'e> Course<'e> {
                 out.push(Mismatch::new("stream end", expected(), actual));
             }
             [..] => {
-                out.push(Mismatch::new("stream end", expected(), format!("{} such events", ends.len())));
+                out.push(Mismatch::new("stream end", expected(), format!("such events: {}", ends.len())));
             }
         }
     }
@@ -143,7 +143,7 @@ impl<'e> Course<'e> {
     fn only_at_the_end(&self, marks: &[usize], last: Option<usize>, out: &mut Vec<Mismatch>) {
         if let Some(at) = marks.iter().find(|at| Some(**at) != last) {
             let actual = match marks {
-                [_] => format!("{} events after it", self.raw.len() - at - 1),
+                [_] => format!("events after it: {}", self.raw.len() - at - 1),
                 many => format!("{} of them", many.len()),
             };
             let expected = format!("{} once, with nothing after it", self.mark);
@@ -157,9 +157,9 @@ impl<'e> Course<'e> {
 
     fn check_count(&self, check: &StreamIs<Value>, out: &mut Vec<Mismatch>) {
         if check.events.min.is_none() && self.json.is_empty() {
-            out.push(Mismatch::new("stream", "1 or more events", "0 events"));
+            out.push(Mismatch::new("number of events", "1 or more", "0"));
         } else {
-            out.extend(check_count(self.json.len(), &check.events, "stream", "events"));
+            out.extend(check_count(self.json.len(), &check.events, "number of events"));
         }
     }
 }
@@ -217,14 +217,14 @@ mod tests {
     fn a_stream_is_well_formed_without_asking() {
         check(any(), &sse(&["{}", "[DONE]"]), &[]);
         check(any(), &sse(&["{}"]), &[]);
-        check(any(), &sse(&[]), &["stream: 1 or more events / 0 events"]);
-        check(any(), &sse(&["[DONE]"]), &["stream: 1 or more events / 0 events"]);
+        check(any(), &sse(&[]), &["number of events: 1 or more / 0"]);
+        check(any(), &sse(&["[DONE]"]), &["number of events: 1 or more / 0"]);
         check(Stream { events: Range::at_least(json!(0)), ..any() }, &sse(&[]), &[]);
         check(any(), &sse(&["{}", "oops"]), &["events[1]: JSON / oops"]);
         check(
             any(),
             &sse(&["{}", "[DONE]", "{}"]),
-            &["stream end: [DONE] once, with nothing after it / 1 events after it"],
+            &["stream end: [DONE] once, with nothing after it / events after it: 1"],
         );
         check(
             any(),
@@ -234,15 +234,16 @@ mod tests {
         check(
             any(),
             &response(200, "text/event-stream", "data: {}\n\ndata: {}\n"),
-            &["stream: a stream that can be read to its end / the stream ends within an event, \
-               after 1 complete ones: \"data: {}\\n\""],
+            &[
+                "stream: a stream that can be read to its end / the stream ends within event 2: \"data: {}\\n\"",
+            ],
         );
         let cut = Response { end: BodyEnd::Cut("reset".to_owned()), ..sse(&["{}"]) };
         check(
             any(),
             &cut,
             &[
-                "stream: a stream that can be read to its end / the connection broke after 1 complete events: reset",
+                "stream: a stream that can be read to its end / the connection broke before event 2 was complete: reset",
             ],
         );
         check(
@@ -272,8 +273,8 @@ mod tests {
         );
         let events = |range| Stream { events: range, ..any() };
         check(events(Range::exact(json!(2))), &sse(&["1", "2", "[DONE]"]), &[]);
-        check(events(Range::at_least(json!(3))), &lines, &["stream: 3 or more events / 2 events"]);
-        check(events(Range::at_most(json!(1))), &lines, &["stream: at most 1 events / 2 events"]);
+        check(events(Range::at_least(json!(3))), &lines, &["number of events: 3 or more / 2"]);
+        check(events(Range::at_most(json!(1))), &lines, &["number of events: at most 1 / 2"]);
     }
 
     #[test]
@@ -286,7 +287,7 @@ mod tests {
         check(
             own,
             &sse(&["bye", "{}"]),
-            &["stream end: bye once, with nothing after it / 1 events after it"],
+            &["stream end: bye once, with nothing after it / events after it: 1"],
         );
         let none = || Stream { terminal: Some(Terminal::None), ..any() };
         check(none(), &sse(&["{}"]), &[]);
@@ -310,7 +311,7 @@ mod tests {
             &typed(&["failed", "delta", "delta"]),
             &[&format!("{expected} / it is event 1 of 3, followed by delta, delta")],
         );
-        check(completed(), &typed(&["failed", "completed"]), &[&format!("{expected} / 2 such events")]);
+        check(completed(), &typed(&["failed", "completed"]), &[&format!("{expected} / such events: 2")]);
     }
 
     #[test]

@@ -165,6 +165,6 @@ mod tests {
         let own = Stream { name_at: Some(Path::parse("$.kind").unwrap()), ..first("d") };
         check(own, &sse(&[r#"{"kind":"d","type":"x"}"#]), &[]);
         check(first("e"), &sse(&["{}"]), &["first event: e / (unnamed)"]);
-        check(first("e"), &sse(&[]), &["stream: 1 or more events / 0 events", "first event: e / no event"]);
+        check(first("e"), &sse(&[]), &["number of events: 1 or more / 0", "first event: e / no event"]);
     }
 }
