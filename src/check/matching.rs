@@ -323,7 +323,7 @@ mod tests {
         check(parsed("$.arguments", false, city()), call.clone(), "");
         check(parsed("$.none", true, city()), call.clone(), "");
         check(
-            parsed("$.broken", false, city()),
+            parsed("$.broken", false, [city(), vec![M::Exists(true)]].concat()),
             call.clone(),
             "value.broken\n  expected: a string that parses as json\n  actual:   \"{\"\n    \
              EOF while parsing an object at line 1 column 1",

@@ -326,6 +326,7 @@ mod tests {
             ("$.a[3].x", "$.a is a list of length 1"),
             ("$.a[0].c['x.y']", "$.a[0].c is an empty object"),
             ("$.d.x", "$.d is \"text\""),
+            ("$.a..[7]", "$.a is a list of length 1"),
             ("$.a[?@.b == 2].c", "$.a is a list of length 1"),
         ];
         for (path, want) in cases {

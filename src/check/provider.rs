@@ -149,6 +149,8 @@ mod tests {
         };
         let nth = |n| Which::Nth(NonZeroUsize::new(n).unwrap());
         check(length(chat(), Which::Every, 1), "");
+        let vllm = ProviderCall { provider: Some("vllm".to_owned()), endpoint: None };
+        check(length(vllm, Which::Every, 1), "");
         check(length(chat(), Which::Some, 3), "");
         check(length(chat(), Which::Last, 3), "");
         check(length(chat(), nth(2), 3), "");
