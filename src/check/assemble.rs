@@ -24,26 +24,38 @@ pub fn assemble(events: &[Value]) -> Result<Value, String> {
             return Err(format!("events[{index}] is an error: {}", shorten(&message)));
         }
     }
-    let Some(first) = events.first() else {
+    if events.is_empty() {
         return Err("the stream has no events".to_owned());
-    };
-    let object = first.get("object").and_then(Value::as_str).unwrap_or_default();
+    }
+    // Azure begins with a chunk that names neither its object nor the model: the first that tells counts.
+    events.iter().find_map(kind_of).map_or_else(
+        || {
+            Err("no known kind of stream: neither OpenAI chat completions, completions or Responses, \
+                 nor Llama Stack agent turns, nor Ollama chat or generate"
+                .to_owned())
+        },
+        |assemble| assemble(events),
+    )
+}
+
+type Assemble = fn(&[Value]) -> Result<Value, String>;
+
+fn kind_of(event: &Value) -> Option<Assemble> {
+    let object = event.get("object").and_then(Value::as_str).unwrap_or_default();
     if object == "chat.completion.chunk" {
-        chat_completion(events)
+        Some(chat_completion)
     } else if object == "text_completion" || object == "completion.chunk" {
-        completion(events)
-    } else if type_of(first).starts_with("response.") {
-        response(events)
-    } else if first.pointer("/event/payload/event_type").is_some() {
-        turn(events)
-    } else if first.get("done").is_some() && first.get("message").is_some() {
-        ollama_chat(events)
-    } else if first.get("done").is_some() && first.get("response").is_some() {
-        ollama_generate(events)
+        Some(completion)
+    } else if type_of(event).starts_with("response.") {
+        Some(response)
+    } else if event.pointer("/event/payload/event_type").is_some() {
+        Some(turn)
+    } else if event.get("done").is_some() && event.get("message").is_some() {
+        Some(ollama_chat)
+    } else if event.get("done").is_some() && event.get("response").is_some() {
+        Some(ollama_generate)
     } else {
-        Err("no known kind of stream: neither OpenAI chat completions, completions or Responses, \
-             nor Llama Stack agent turns, nor Ollama chat or generate"
-            .to_owned())
+        None
     }
 }
 
@@ -83,7 +95,7 @@ fn ollama_chat(events: &[Value]) -> Result<Value, String> {
                     text.push_str(more);
                 }
                 ("tool_calls", Value::Array(more), Some(Value::Array(calls))) => {
-                    calls.extend_from_slice(more)
+                    calls.extend_from_slice(more);
                 }
                 (_, _, None) => {
                     message.insert(key.clone(), value.clone());
@@ -187,5 +199,40 @@ mod tests {
         );
         let unknown = assemble(&[json!({"a": 1})]).unwrap_err();
         assert!(unknown.starts_with("no known kind of stream: neither OpenAI"), "{unknown}");
+    }
+
+    /// Upstream's recordings hold the chunks of real servers, one list per answer.
+    #[test]
+    fn recorded_streams_assemble() {
+        let shared = std::env::var("RUNNER_SHARED").unwrap_or_else(|_| "../shared".to_owned());
+        let root = std::path::Path::new(&shared).join("recordings");
+        if !root.is_dir() {
+            println!("skipped: there are no recordings in {}", root.display());
+            return;
+        }
+        let (mut folders, mut assembled, mut refused) = (vec![root], 0, Vec::new());
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                    continue;
+                }
+                let text = std::fs::read_to_string(&path).unwrap();
+                let Ok(Value::Object(file)) = serde_json::from_str(&text) else { continue };
+                let Some(response) = file.get("response") else { continue };
+                let Some(Value::Array(chunks)) = response.get("body") else { continue };
+                if response["is_streaming"] != true || chunks.is_empty() {
+                    continue;
+                }
+                let events: Vec<_> = chunks.iter().map(|chunk| chunk["__data__"].clone()).collect();
+                match assemble(&events) {
+                    Ok(whole) => assembled += usize::from(whole.get("model").is_some()),
+                    Err(problem) => refused.push(format!("{}: {problem}", path.display())),
+                }
+            }
+        }
+        assert!(assembled > 500, "{assembled}");
+        assert_eq!(refused, Vec::<String>::new());
     }
 }

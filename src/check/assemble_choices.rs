@@ -66,7 +66,8 @@ fn whole(events: &[Value], object: &str, choices: Vec<Value>) -> Value {
             "choices" => {
                 whole.entry(key.clone()).or_insert(Value::Null);
             }
-            "usage" => replace(&mut whole, key, value),
+            // Azure's first chunk says 0.
+            "usage" | "created" => replace(&mut whole, key, value),
             _ => first(&mut whole, key, value),
         }
     }
@@ -138,7 +139,7 @@ impl Choice {
                     }
                 }
                 ("id" | "type", _) => {
-                    once(call, key, value).map_err(|it| format!("tool call {index}: {it}"))?
+                    once(call, key, value).map_err(|it| format!("tool call {index}: {it}"))?;
                 }
                 _ => first(call, key, value),
             }
@@ -203,9 +204,9 @@ fn once(map: &mut Map<String, Value>, key: &str, value: &Value) -> Result<(), St
     }
 }
 
-/// The first non-null value wins.
+/// The first value that says something wins: neither null nor an empty text.
 fn first(map: &mut Map<String, Value>, key: &str, value: &Value) {
-    if map.get(key).is_none_or(Value::is_null) && !value.is_null() {
+    if map.get(key).is_none_or(|known| known.is_null() || known == "") && !value.is_null() {
         map.insert(key.to_owned(), value.clone());
     }
 }
@@ -244,11 +245,13 @@ mod tests {
     use super::super::assemble::assemble;
     use super::*;
 
+    #[expect(clippy::needless_pass_by_value, reason = "calls read better without references")]
     fn chunk(choices: Value) -> Value {
         json!({"id": "c1", "object": "chat.completion.chunk", "created": 7, "model": "m", "choices": choices,
             "usage": null, "system_fingerprint": "fp"})
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "calls read better without references")]
     fn delta(index: u64, delta: Value) -> Value {
         chunk(json!([{"index": index, "delta": delta, "finish_reason": null, "logprobs": null}]))
     }
@@ -276,6 +279,17 @@ mod tests {
             {"index": 1, "message": {"role": "assistant", "content": "Luna"}, "finish_reason": "length"},
         ], "usage": {"total_tokens": 9}, "system_fingerprint": "fp"});
         assert_eq!(assemble(&events), Ok(want));
+    }
+
+    #[test]
+    fn a_first_chunk_that_says_nothing_does_no_harm() {
+        let filter = json!({"id": "", "object": "", "created": 0, "model": "", "choices": [], "prompt_filter_results": []});
+        let assembled = assemble(&[filter, delta(0, json!({"content": "a"})), finish(0, "stop")]).unwrap();
+        assert_eq!(
+            (&assembled["id"], &assembled["model"], &assembled["created"]),
+            (&json!("c1"), &json!("m"), &json!(7))
+        );
+        assert_eq!(assembled["object"], "chat.completion");
     }
 
     #[test]

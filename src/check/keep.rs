@@ -53,3 +53,64 @@ fn take_at(path: &Path, document: &Value, base: &str) -> Result<Value, Mismatch>
             .with(path.where_it_ends(document, base))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::testing::{response, sse};
+    use super::*;
+    use crate::http::Response;
+
+    #[track_caller]
+    #[expect(clippy::needless_pass_by_value, reason = "calls read better without references")]
+    fn check(keep: Keep, response: &Response, want: Result<Value, &str>) {
+        let taken = take(&keep, &Seen::new(Some(response), &[]));
+        assert_eq!(taken.map_err(|it| it.to_string()), want.map_err(str::to_owned));
+    }
+
+    fn path(text: &str) -> Path {
+        Path::parse(text).unwrap()
+    }
+
+    #[test]
+    fn a_singular_path_gives_the_value_another_the_list() {
+        let list = response(200, "application/json", r#"{"data": [{"id": "a"}, {"id": "b"}], "none": null}"#);
+        check(Keep::Json(path("$.data[1].id")), &list, Ok(json!("b")));
+        check(Keep::Json(path("$.none")), &list, Ok(json!(null)));
+        check(Keep::Json(path("$.data[*].id")), &list, Ok(json!(["a", "b"])));
+        check(Keep::Json(path("$.data[?@.id == 'c']")), &list, Ok(json!([])));
+        check(
+            Keep::Json(path("$.data[2].id")),
+            &list,
+            Err(
+                "$.data[2].id\n  expected: a value to keep\n  actual:   nothing found\n    $.data is a list of length 2",
+            ),
+        );
+        check(Keep::Status, &list, Ok(json!(200)));
+        check(Keep::Header("content-type".to_owned()), &list, Ok(json!("application/json")));
+        check(
+            Keep::Header("x".to_owned()),
+            &list,
+            Err("header x\n  expected: a header to keep\n  actual:   no such header"),
+        );
+        check(Keep::Body, &response(200, "text/plain", "é"), Ok(json!("é")));
+        check(Keep::BodyBase64, &response(200, "text/plain", "é"), Ok(json!("w6k=")));
+    }
+
+    #[test]
+    fn streams_are_kept_from_too() {
+        let stream = sse(&[
+            r#"{"message":{"content":"So"},"done":false}"#,
+            r#"{"message":{"content":"l"},"done":true}"#,
+        ]);
+        check(Keep::Events(path("$[0].done")), &stream, Ok(json!(false)));
+        check(Keep::Joined(path("$.message.content")), &stream, Ok(json!("Sol")));
+        check(Keep::Assembled(path("$.message.content")), &stream, Ok(json!("Sol")));
+        check(
+            Keep::Joined(path("$.x")),
+            &stream,
+            Err("joined $.x\n  expected: text to keep\n  actual:   nothing found"),
+        );
+    }
+}

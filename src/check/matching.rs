@@ -1,18 +1,17 @@
 //! Holds matchers against the nodes that a path found.
 
 use std::borrow::Cow;
-use std::cmp::Ordering;
-use std::collections::HashSet;
 
 use serde_json::Value;
 
 use super::describe::{describe, describe_all, describe_range};
+use super::judge::{actual, in_range, judge};
 use super::kinds::PathCheck;
 use super::matcher::Matcher;
 use super::mismatch::{Mismatch, difference, show};
 use super::path::pointer_below;
-use super::scalar::{Order, Range};
-use super::value::{canonical, compare, fold, includes, is_of_type, length, parse, same, type_name};
+use super::scalar::Range;
+use super::value::parse;
 
 /// Most mismatches that one matcher reports; a stream may have thousands of nodes.
 const REPORTED: usize = 5;
@@ -28,12 +27,11 @@ pub(super) fn check_document(
     out: &mut Vec<Mismatch>,
 ) {
     let found = check.at.find_located(document, base);
-    let what = check.at.below(base);
-    let hint = || found.is_empty().then(|| check.at.where_it_ends(document, base)).flatten();
-    check_found(check, found.clone(), &what, hint, out);
+    let hint = || check.at.where_it_ends(document, base);
+    check_found(check, found, &check.at.below(base), hint, out);
 }
 
-/// Applies everything but the path, to what was found somehow.
+/// Applies everything but the path, to what was found somehow; `hint` explains why nothing was.
 pub(super) fn check_found(
     check: &PathCheck<Value>,
     found: Vec<(String, &Value)>,
@@ -121,7 +119,7 @@ fn holds(matchers: &[Matcher<Value>], node: &Node<'_>) -> bool {
     mismatches(matchers, &node.1, &node.0).is_empty()
 }
 
-fn mismatches(matchers: &[Matcher<Value>], value: &Value, place: &str) -> Vec<Mismatch> {
+pub(super) fn mismatches(matchers: &[Matcher<Value>], value: &Value, place: &str) -> Vec<Mismatch> {
     let mut out = Vec::new();
     check_nodes(matchers, &[(place.to_owned(), Cow::Borrowed(value))], place, &mut out);
     out
@@ -187,183 +185,181 @@ fn check_value(matcher: &Matcher<Value>, value: &Value, place: &str, out: &mut V
     }
 }
 
-/// The value, with the property that the matcher looked at put first.
-fn actual(matcher: &Matcher<Value>, value: &Value) -> String {
-    match (matcher, length(value)) {
-        (Matcher::Length(_), Some(length)) => format!("length {length}: {}", show(value)),
-        (Matcher::Type(_), _) => format!("{}: {}", type_name(value), show(value)),
-        (Matcher::Sorted(order), _) => {
-            let items = value.as_array().map(Vec::as_slice).unwrap_or_default();
-            let at = items.windows(2).position(|pair| !ordered(*order, &pair[0], &pair[1]));
-            let at =
-                at.map(|at| format!("{} before {} at index {at}: ", show(&items[at]), show(&items[at + 1])));
-            format!("{}{}", at.unwrap_or_default(), show(value))
-        }
-        (Matcher::Keys(_), _) => match value.as_object() {
-            Some(map) => show(&map.keys().map(String::as_str).collect::<Value>()),
-            None => show(value),
-        },
-        _ => show(value),
-    }
-}
-
-/// Whether a matcher of one value holds; `Err` when it cannot be applied, with the reason.
-fn judge(matcher: &Matcher<Value>, value: &Value, place: &str) -> Result<bool, String> {
-    let order = |bound: &Value| {
-        let kinds = || format!("{} cannot be compared with {}", type_name(value), type_name(bound));
-        compare(value, bound).ok_or_else(kinds)
-    };
-    Ok(match matcher {
-        Matcher::Equals(expected) => same(value, expected),
-        Matcher::NotEquals(expected) => !same(value, expected),
-        Matcher::OneOf(expected) => given_list("one_of", expected)?.iter().any(|one| same(value, one)),
-        Matcher::Type(kinds) => kinds.iter().any(|kind| is_of_type(value, *kind)),
-        Matcher::Length(range) => {
-            let length = length(value).ok_or_else(|| format!("{} has no length", type_name(value)))?;
-            in_range(length, range)?
-        }
-        Matcher::Min(bound) => order(bound)? != Ordering::Less,
-        Matcher::Max(bound) => order(bound)? != Ordering::Greater,
-        Matcher::Above(bound) => order(bound)? == Ordering::Greater,
-        Matcher::Below(bound) => order(bound)? == Ordering::Less,
-        Matcher::StartsWith(start) => text(value)?.starts_with(given_text("starts_with", start)?),
-        Matcher::EndsWith(end) => text(value)?.ends_with(given_text("ends_with", end)?),
-        Matcher::Contains(parts) => contained(parts, value, false)?.iter().all(|found| *found),
-        Matcher::ContainsAny(parts) => contained(parts, value, false)?.contains(&true),
-        Matcher::ContainsNone(parts) => !contained(parts, value, false)?.contains(&true),
-        Matcher::ContainsFolded(parts) => contained(parts, value, true)?.iter().all(|found| *found),
-        Matcher::ContainsAnyFolded(parts) => contained(parts, value, true)?.contains(&true),
-        Matcher::ContainsNoneFolded(parts) => !contained(parts, value, true)?.contains(&true),
-        Matcher::Matches(pattern) => pattern.is_in(text(value)?),
-        Matcher::Includes(expected) => includes(value, expected),
-        Matcher::SetEquals(expected) => set(list(value)?) == set(given_list("set_equals", expected)?),
-        Matcher::DisjointFrom(other) => {
-            set(list(value)?).is_disjoint(&set(given_list("disjoint_from", other)?))
-        }
-        Matcher::Unique(unique) => {
-            let items = list(value)?;
-            (set(items).len() == items.len()) == *unique
-        }
-        Matcher::Sorted(order) => list(value)?.windows(2).all(|pair| ordered(*order, &pair[0], &pair[1])),
-        Matcher::Keys(expected) => {
-            let map = value.as_object().ok_or_else(|| format!("{} has no keys", type_name(value)))?;
-            let keys: Value = map.keys().map(String::as_str).collect();
-            let keys = keys.as_array().map(|keys| set(keys)).unwrap_or_default();
-            keys == set(given_list("keys", expected)?)
-        }
-        Matcher::Some(inner) => {
-            let items = list(value)?.iter().enumerate();
-            items.into_iter().any(|(i, item)| mismatches(inner, item, &format!("{place}[{i}]")).is_empty())
-        }
-        Matcher::Not(inner) => {
-            // What cannot be asked of the value must not pass for its opposite: `not: {contains: x}` on null.
-            for matcher in inner {
-                if !judge(matcher, value, place)? {
-                    return Ok(true);
-                }
-            }
-            false
-        }
-        // These are for all nodes together, or report places of their own.
-        Matcher::Count(_)
-        | Matcher::Exists(_)
-        | Matcher::Any(_)
-        | Matcher::None(_)
-        | Matcher::AsList(_)
-        | Matcher::Each(_)
-        | Matcher::At(_)
-        | Matcher::Schema(_)
-        | Matcher::Either(_) => mismatches(std::slice::from_ref(matcher), value, place).is_empty(),
-    })
-}
-
-fn text(value: &Value) -> Result<&str, String> {
-    value.as_str().ok_or_else(|| format!("{} is no text", type_name(value)))
-}
-
-fn list(value: &Value) -> Result<&[Value], String> {
-    let hint = "; `as_list` takes all nodes of a path together";
-    value.as_array().map(Vec::as_slice).ok_or_else(|| format!("{} is no list{hint}", type_name(value)))
-}
-
-fn given_text<'v>(matcher: &str, value: &'v Value) -> Result<&'v str, String> {
-    let text = value.as_str().filter(|text| !text.is_empty());
-    text.ok_or_else(|| format!("`{matcher}` must be given a text that is not empty"))
-}
-
-fn given_list<'v>(matcher: &str, value: &'v Value) -> Result<&'v [Value], String> {
-    let problem = || format!("`{matcher}` must be given a list, not {}", type_name(value));
-    value.as_array().map(Vec::as_slice).ok_or_else(problem)
-}
-
-/// Which of the parts are in the value. Numbers are looked up in texts by their digits: YAML makes a number
-/// of `contains: 541`. Nothing to look for, or an empty text, would be found everywhere: that is an error.
-fn contained(parts: &Value, value: &Value, folded: bool) -> Result<Vec<bool>, String> {
-    let parts = parts.as_array().map_or(std::slice::from_ref(parts), Vec::as_slice);
-    if parts.is_empty() {
-        return Err("the list of what to look for is empty".to_owned());
-    }
-    let hay = match value {
-        Value::String(text) if folded => fold(text),
-        Value::String(text) => text.clone(),
-        Value::Array(items) if !folded => {
-            return Ok(parts.iter().map(|part| items.iter().any(|item| same(item, part))).collect());
-        }
-        other => {
-            let wanted = if folded { "no text" } else { "neither text nor list" };
-            return Err(format!("{} is {wanted}", type_name(other)));
-        }
-    };
-    let find = |part: &Value| {
-        let needle = match part {
-            Value::String(text) => text.clone(),
-            Value::Number(_) | Value::Bool(_) => part.to_string(),
-            other => return Err(format!("a text cannot contain {}", show(other))),
-        };
-        let needle = if folded { fold(&needle) } else { needle };
-        if needle.is_empty() {
-            return Err("an empty text is in every text; say what to look for".to_owned());
-        }
-        Ok(hay.contains(&needle))
-    };
-    parts.iter().map(find).collect()
-}
-
-fn set(items: &[Value]) -> HashSet<String> {
-    items.iter().map(canonical).collect()
-}
-
-fn ordered(order: Order, a: &Value, b: &Value) -> bool {
-    compare(a, b).is_some_and(|found| match order {
-        Order::Ascending => found != Ordering::Greater,
-        Order::Descending => found != Ordering::Less,
-        Order::StrictlyAscending => found == Ordering::Less,
-        Order::StrictlyDescending => found == Ordering::Greater,
-    })
-}
-
-/// Whether a count is within bounds. Bounds may be texts of digits, as command-line parameters are.
-pub(super) fn in_range(count: usize, range: &Range<Value>) -> Result<bool, String> {
-    let count = Value::from(count);
-    let against = |bound: &Option<Value>, forbidden| match bound {
-        None => Ok(true),
-        Some(bound) => {
-            let number = bound.as_str().and_then(|text| text.trim().parse::<u64>().ok()).map(Value::from);
-            match compare(&count, number.as_ref().unwrap_or(bound)) {
-                Some(order) => Ok(order != forbidden),
-                None => Err(format!("{} is no number to compare a count with", show(bound))),
-            }
-        }
-    };
-    Ok(against(&range.min, Ordering::Less)? & against(&range.max, Ordering::Greater)?)
-}
-
-/// Checks a plain count, as of events or calls.
-pub(super) fn check_count(count: usize, range: &Range<Value>, what: &str, unit: &str) -> Option<Mismatch> {
-    let expected = || format!("{} {unit}", describe_range(range));
+/// Checks a plain count, as the number of events or calls.
+pub(super) fn check_count(count: usize, range: &Range<Value>, what: &str) -> Option<Mismatch> {
     match in_range(count, range) {
         Ok(true) => None,
-        Ok(false) => Some(Mismatch::new(what, expected(), format!("{count} {unit}"))),
-        Err(problem) => Some(Mismatch::new(what, expected(), problem)),
+        Ok(false) => Some(Mismatch::new(what, describe_range(range), count.to_string())),
+        Err(problem) => Some(Mismatch::new(what, describe_range(range), problem)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::scalar::{JsonType, Order, Parse, SchemaRef};
+    use super::super::{Check, Path, Seen, evaluate};
+    use super::*;
+
+    type M = Matcher<Value>;
+
+    fn at(path: &str, matchers: Vec<M>) -> PathCheck<Value> {
+        PathCheck::new(Path::parse(path).unwrap(), matchers)
+    }
+
+    /// Checks a value; `want` is what is printed, empty for a check that holds.
+    #[track_caller]
+    fn check(check: PathCheck<Value>, value: Value, want: &str) {
+        let found = evaluate(&Check::Value { of: value, check }, &Seen::new(None, &[]));
+        let text: Vec<_> = found.err().into_iter().flatten().map(|it| it.to_string()).collect();
+        assert_eq!(text.join("\n"), want);
+    }
+
+    #[test]
+    fn every_node_must_match() {
+        let items = json!({"data": [{"id": "a"}, {"id": 2}, {"id": 3}]});
+        check(
+            at("$.data[*].id", vec![M::Type(vec![JsonType::String, JsonType::Integer])]),
+            items.clone(),
+            "",
+        );
+        check(
+            at("$.data[*].id", vec![M::Type(vec![JsonType::String])]),
+            items,
+            "value.data[1].id\n  expected: type string\n  actual:   number: 2\n\
+             value.data[2].id\n  expected: type string\n  actual:   number: 3",
+        );
+    }
+
+    #[test]
+    fn nothing_found_is_a_mismatch_unless_it_is_allowed() {
+        let value = json!({"data": {"id": "a", "none": null}});
+        check(
+            at("$.data.idd", vec![M::Equals(json!("a")), M::Length(Range::at_least(json!(1)))]),
+            value.clone(),
+            "value.data.idd\n  expected: \"a\", length 1 or more\n  actual:   nothing found\n    \
+             value.data has the keys id, none",
+        );
+        check(
+            at("$.data.idd", vec![]),
+            value.clone(),
+            "value.data.idd\n  expected: something\n  actual:   nothing found\n    value.data has the keys id, none",
+        );
+        check(at("$.data.id", vec![]), value.clone(), "");
+        let present = |path: &str| PathCheck { if_present: true, ..at(path, vec![M::Equals(json!("b"))]) };
+        check(present("$.data.idd"), value.clone(), "");
+        check(present("$.data.none"), value.clone(), "");
+        check(present("$.data.id"), value.clone(), "value.data.id\n  expected: \"b\"\n  actual:   \"a\"");
+        check(at("$.x", vec![M::Exists(false)]), value.clone(), "");
+        check(
+            at("$.data.none", vec![M::Exists(false)]),
+            value.clone(),
+            "value.data.none\n  expected: nothing\n  actual:   null",
+        );
+        check(at("$.data.none", vec![M::Exists(true)]), value.clone(), "");
+        check(at("$.x[*]", vec![M::Count(Range::exact(json!(0)))]), value.clone(), "");
+        check(
+            at("$.data.*", vec![M::Count(Range::at_most(json!(1)))]),
+            value,
+            "value.data.*\n  expected: at most 1 found\n  actual:   2 found",
+        );
+    }
+
+    #[test]
+    fn nodes_are_also_looked_at_together() {
+        let items = json!([{"n": 1}, {"n": 3}, {"n": 2}]);
+        check(at("$[*].n", vec![M::Any(vec![M::Equals(json!(3))])]), items.clone(), "");
+        check(
+            at("$[*].n", vec![M::Any(vec![M::Above(json!(3))])]),
+            items.clone(),
+            "value[*].n\n  expected: at one place at least: more than 3\n  actual:   3 found: [1,3,2]",
+        );
+        check(at("$[*].n", vec![M::None(vec![M::Above(json!(3))])]), items.clone(), "");
+        check(
+            at("$[*].n", vec![M::None(vec![M::Equals(json!(3))])]),
+            items.clone(),
+            "value[1].n\n  expected: nowhere: 3\n  actual:   3",
+        );
+        check(
+            at("$[*].n", vec![M::AsList(vec![M::Unique(true), M::Contains(json!([3, 1]))])]),
+            items.clone(),
+            "",
+        );
+        check(
+            at("$[*].n", vec![M::AsList(vec![M::Sorted(Order::Ascending)])]),
+            items.clone(),
+            "value[*].n\n  expected: a list in ascending order\n  actual:   3 before 2 at index 1: [1,3,2]",
+        );
+        check(
+            at("$[0].n", vec![M::Unique(true)]),
+            items,
+            "value[0].n\n  expected: a list without repetition\n  actual:   1\n    \
+             number is no list; `as_list` takes all nodes of a path together",
+        );
+    }
+
+    #[test]
+    fn many_mismatches_are_cut_short() {
+        let found = evaluate(
+            &Check::Value { of: (0..1000).collect(), check: at("$[*]", vec![M::Below(json!(0))]) },
+            &Seen::new(None, &[]),
+        )
+        .unwrap_err();
+        assert_eq!(found.len(), REPORTED);
+        assert_eq!(found[4].what, "value[4]");
+        assert_eq!(found[4].detail.as_deref(), Some("and 995 more mismatches of this kind"));
+    }
+
+    #[test]
+    fn strings_are_parsed_before_they_are_matched() {
+        let call = json!({"arguments": "{\"city\": \"Tokyo\"}", "broken": "{", "none": null});
+        let parsed = |path: &str, if_present, matchers| PathCheck {
+            parse: Some(Parse::Json),
+            if_present,
+            ..at(path, matchers)
+        };
+        let city = || vec![M::At(vec![at("$.city", vec![M::Equals(json!("Tokyo"))])])];
+        check(parsed("$.arguments", false, city()), call.clone(), "");
+        check(parsed("$.none", true, city()), call.clone(), "");
+        check(
+            parsed("$.broken", false, [city(), vec![M::Exists(true)]].concat()),
+            call.clone(),
+            "value.broken\n  expected: a string that parses as json\n  actual:   \"{\"\n    \
+             EOF while parsing an object at line 1 column 1",
+        );
+        check(
+            parsed("$.arguments", false, vec![M::At(vec![at("$.city", vec![M::Equals(json!("Kyoto"))])])]),
+            call,
+            "value.arguments.city\n  expected: \"Kyoto\"\n  actual:   \"Tokyo\"",
+        );
+    }
+
+    #[test]
+    fn nested_places_are_named() {
+        let value = json!({"items": [{"n": 1, "tags": ["a"]}, {"n": "x", "tags": []}]});
+        let schema = json!({"properties": {"n": {"type": "integer"}}});
+        check(
+            at("$.items", vec![M::Each(vec![M::Schema(SchemaRef::compile(schema).unwrap())])]),
+            value.clone(),
+            "value.items[1].n\n  expected: a value that the schema accepts\n  actual:   \"x\"\n    \
+             \"x\" is not of type \"integer\"",
+        );
+        check(
+            at("$.items", vec![M::Each(vec![M::At(vec![at("$.tags[0]", vec![M::Equals(json!("a"))])])])]),
+            value.clone(),
+            "value.items[1].tags[0]\n  expected: \"a\"\n  actual:   nothing found\n    \
+             value.items[1].tags is a list of length 0",
+        );
+        check(
+            at(
+                "$.items[0].n",
+                vec![M::Either(vec![vec![M::Above(json!(5))], vec![M::Type(vec![JsonType::Null])]])],
+            ),
+            value,
+            "value.items[0].n\n  expected: (more than 5) or (type null)\n  actual:   1\n    \
+             value.items[0].n: expected more than 5, actual 1\n    \
+             value.items[0].n: expected type null, actual number: 1",
+        );
     }
 }

@@ -12,7 +12,7 @@ const SHOWN_LINES: usize = 40;
 const DIFFED_LINES: usize = 5000;
 
 /// One expectation that was not met.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Mismatch {
     /// What was looked at, as `status` or `$.choices[0].message.content`.
     pub what: String,

@@ -70,7 +70,8 @@ pub(super) fn misuses(matchers: &[Matcher<Value>], out: &mut Vec<String>) {
 }
 
 pub(super) fn misuses_of_range(name: &str, range: &Range<Value>, out: &mut Vec<String>) {
-    for bound in [&range.min, &range.max].into_iter().flatten() {
+    let other = range.max.as_ref().filter(|max| range.min.as_ref() != Some(*max));
+    for bound in range.min.iter().chain(other) {
         let digits = bound.as_str().is_some_and(|text| text.trim().parse::<u64>().is_ok());
         if !bound.is_number() && !digits {
             out.push(format!("`{name}` must be given numbers, and {} is none", show(bound)));
@@ -110,4 +111,48 @@ fn parts(name: &str, given: &Value, out: &mut Vec<String>) {
 
 fn is_empty_text(value: &Value) -> bool {
     value.as_str() == Some("")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::{Check, PathCheck, Seen, evaluate};
+    use super::*;
+
+    type M = Matcher<Value>;
+
+    #[test]
+    fn senseless_expected_values_fail_whatever_was_seen() {
+        let empty = "was given an empty text, which is in every text";
+        let cases = [
+            (M::OneOf(json!("a")), "`one_of` must be given a list, not string".to_owned()),
+            (M::OneOf(json!([])), "`one_of` was given an empty list".to_owned()),
+            (M::SetEquals(json!(null)), "`set_equals` must be given a list, not null".to_owned()),
+            (M::DisjointFrom(json!({})), "`disjoint_from` must be given a list, not object".to_owned()),
+            (M::Keys(json!(["a", 1])), "`keys` lists texts, and 1 is none".to_owned()),
+            (M::Min(json!(null)), "`min` must be given a number or a text, not null".to_owned()),
+            (
+                M::Length(Range::exact(json!("many"))),
+                "`length` must be given numbers, and \"many\" is none".to_owned(),
+            ),
+            (
+                M::StartsWith(json!("")),
+                "`starts_with` must be given a text that is not empty, not \"\"".to_owned(),
+            ),
+            (M::Contains(json!("")), format!("`contains` {empty}")),
+            (M::ContainsAnyFolded(json!(["a", ""])), format!("`contains_any_folded` {empty}")),
+            (M::ContainsNone(json!([])), "`contains_none` was given an empty list".to_owned()),
+            (M::Each(vec![]), "`each` has no matchers".to_owned()),
+            (M::Either(vec![]), "`either` has no group of matchers".to_owned()),
+            (M::At(vec![]), "`at` has no checks".to_owned()),
+        ];
+        for (matcher, want) in cases {
+            for matchers in [vec![matcher.clone()], vec![M::Not(vec![matcher])]] {
+                let check = Check::Value { of: json!("text"), check: PathCheck::whole(matchers) };
+                let found = evaluate(&check, &Seen::new(None, &[])).unwrap_err();
+                assert_eq!((found.len(), &found[0].actual), (1, &want));
+            }
+        }
+    }
 }

@@ -17,6 +17,7 @@ mod assemble_choices;
 mod describe;
 mod error_shape;
 mod evaluate;
+mod judge;
 mod keep;
 mod kinds;
 mod matcher;
@@ -25,9 +26,13 @@ mod mismatch;
 mod misuse;
 mod names;
 mod path;
+mod provider;
 mod scalar;
 mod seen;
 mod stream;
+mod stream_order;
+#[cfg(test)]
+mod testing;
 mod value;
 
 pub use assemble::assemble;

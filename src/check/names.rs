@@ -128,3 +128,97 @@ impl<T> Matcher<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use serde_json::{Value, json};
+
+    use super::super::{ErrorIs, PathCheck, ProviderCall, StreamIs, Which};
+    use super::super::{JsonType, Order, Pattern, Range, SchemaRef, StatusIs};
+    use super::*;
+
+    type M = Matcher<Value>;
+
+    fn every_matcher() -> Vec<M> {
+        let v = || json!(1);
+        vec![
+            M::Equals(v()),
+            M::NotEquals(v()),
+            M::OneOf(v()),
+            M::Type(vec![JsonType::Null]),
+            M::Length(Range::exact(v())),
+            M::Count(Range::exact(v())),
+            M::Min(v()),
+            M::Max(v()),
+            M::Above(v()),
+            M::Below(v()),
+            M::StartsWith(v()),
+            M::EndsWith(v()),
+            M::Contains(v()),
+            M::ContainsAny(v()),
+            M::ContainsNone(v()),
+            M::ContainsFolded(v()),
+            M::ContainsAnyFolded(v()),
+            M::ContainsNoneFolded(v()),
+            M::Matches(Pattern::parse("a").unwrap()),
+            M::Exists(true),
+            M::Includes(v()),
+            M::SetEquals(v()),
+            M::DisjointFrom(v()),
+            M::Unique(true),
+            M::Sorted(Order::Ascending),
+            M::Keys(v()),
+            M::Each(vec![M::Equals(v())]),
+            M::Some(vec![M::Equals(v())]),
+            M::Any(vec![M::Equals(v())]),
+            M::None(vec![M::Equals(v())]),
+            M::AsList(vec![M::Equals(v())]),
+            M::At(vec![PathCheck::whole(vec![M::Equals(v())])]),
+            M::Schema(SchemaRef::compile(json!({})).unwrap()),
+            M::Not(vec![M::Equals(v())]),
+            M::Either(vec![vec![M::Equals(v())]]),
+        ]
+    }
+
+    fn every_check() -> Vec<Check<Value>> {
+        let inner = || PathCheck::whole(every_matcher());
+        vec![
+            Check::Status(StatusIs::Computed(json!(200))),
+            Check::Header { name: "x".to_owned(), check: inner() },
+            Check::Body(inner()),
+            Check::BodyBase64(inner()),
+            Check::Json(inner()),
+            Check::Events(inner()),
+            Check::Assembled(inner()),
+            Check::Joined(inner()),
+            Check::Value { of: json!(1), check: inner() },
+            Check::Error(ErrorIs { message: every_matcher(), ..ErrorIs::default() }),
+            Check::Stream(Box::new(StreamIs { first: Some(json!(1)), ..StreamIs::default() })),
+            Check::ProviderRequest { call: ProviderCall::default(), which: Which::Last, check: inner() },
+            Check::ProviderCalls { call: ProviderCall::default(), count: Range::exact(json!(1)) },
+            Check::Assert(json!(true)),
+        ]
+    }
+
+    #[test]
+    fn the_tables_name_every_variant_in_order() {
+        let names = |table: &[Name]| table.iter().map(|(name, _)| *name).collect::<Vec<_>>();
+        assert_eq!(every_matcher().iter().map(Matcher::name).collect::<Vec<_>>(), names(M::NAMES));
+        assert_eq!(every_check().iter().map(Check::name).collect::<Vec<_>>(), names(Check::<Value>::NAMES));
+        let both = M::NAMES.iter().chain(Check::<Value>::NAMES);
+        let described: HashSet<_> = both.clone().map(|(_, text)| text).collect();
+        assert_eq!(described.len(), both.count());
+    }
+
+    #[test]
+    fn mapping_changes_the_expected_values_and_nothing_else() {
+        for check in every_check() {
+            let text = check.try_map(&mut |value| Ok::<_, ()>(value.to_string())).unwrap();
+            let back = text.try_map(&mut |text| serde_json::from_str::<Value>(text)).unwrap();
+            assert_eq!(back, check);
+            assert_eq!(check.try_map(&mut |_| Err::<(), _>("stop")), Err("stop"));
+        }
+    }
+}

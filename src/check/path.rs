@@ -268,6 +268,7 @@ fn readable(location: &NormalizedPath<'_>, base: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -326,11 +327,33 @@ mod tests {
             ("$.a[3].x", "$.a is a list of length 1"),
             ("$.a[0].c['x.y']", "$.a[0].c is an empty object"),
             ("$.d.x", "$.d is \"text\""),
+            ("$.a..[7]", "$.a is a list of length 1"),
             ("$.a[?@.b == 2].c", "$.a is a list of length 1"),
         ];
         for (path, want) in cases {
             let path = Path::parse(path).unwrap();
             assert_eq!(path.where_it_ends(&document, "$").as_deref(), Some(want));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn singular_paths_find_one_node_at_most_and_no_text_panics(
+            text in prop_oneof![
+                "\\$((\\.\\.?[ab*])|(\\[('a'|\"b]\"|-?[0-2]|\\*|0,1|[0-1]?:|[?]@.a)\\])){0,4}",
+                "\\$?[a.\\[\\]'\"?@*,:é0 \\\\()=]{0,12}",
+            ],
+        ) {
+            let leaf = json!({"a": 1, "b]": [1, 2], "b": [3]});
+            let document = json!({"a": [leaf, leaf], "b": {"a": leaf, "b": [leaf]}, "b]": [[leaf]]});
+            match Path::parse(&text) {
+                Ok(path) => {
+                    let found = path.find_located(&document, "$").len();
+                    prop_assert!(!path.is_singular() || found <= 1, "{text} found {found}");
+                    prop_assert!(found > 0 || path.where_it_ends(&document, "$").is_some(), "{text}");
+                }
+                Err(error) => prop_assert!(error.to_string().contains("is not a JSONPath")),
+            }
         }
     }
 }

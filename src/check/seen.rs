@@ -123,7 +123,7 @@ impl<'a> Seen<'a> {
         let put_together = || {
             let events = self.events()?.as_array().map(Vec::as_slice).unwrap_or_default();
             assemble(events).map_err(|problem| {
-                let actual = format!("{} events, the last: {}", events.len(), last(events));
+                let actual = format!("events: {}, the last: {}", events.len(), last(events));
                 Mismatch::new("assembled", "a stream that forms one object", actual).with(problem)
             })
         };

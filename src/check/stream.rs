@@ -5,11 +5,12 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::error_shape::stream_error;
-use super::kinds::{Between, PathCheck, StreamFormat, StreamIs, Terminal};
+use super::kinds::{PathCheck, StreamFormat, StreamIs, Terminal};
 use super::matching::{check_count, check_document};
 use super::mismatch::{Mismatch, shorten, show};
 use super::path::Path;
 use super::seen::Seen;
+use super::stream_order::check_order;
 use crate::http::sse::{DONE, Event, Framing};
 
 /// Everything [`StreamIs`] requires; the mismatches found go to `out`.
@@ -38,7 +39,7 @@ pub(super) fn check_stream(
     let course = Course::new(check, &decoded.events, out);
     course.check_end(check, out);
     course.check_count(check, out);
-    course.check_names(check, out);
+    check_order(check, &course.names, out);
     check_times(check, &decoded.events, out);
     Ok(())
 }
@@ -128,7 +129,7 @@ impl<'e> Course<'e> {
                 out.push(Mismatch::new("stream end", expected(), actual));
             }
             [..] => {
-                out.push(Mismatch::new("stream end", expected(), format!("{} such events", ends.len())));
+                out.push(Mismatch::new("stream end", expected(), format!("such events: {}", ends.len())));
             }
         }
     }
@@ -142,7 +143,7 @@ impl<'e> Course<'e> {
     fn only_at_the_end(&self, marks: &[usize], last: Option<usize>, out: &mut Vec<Mismatch>) {
         if let Some(at) = marks.iter().find(|at| Some(**at) != last) {
             let actual = match marks {
-                [_] => format!("{} events after it", self.raw.len() - at - 1),
+                [_] => format!("events after it: {}", self.raw.len() - at - 1),
                 many => format!("{} of them", many.len()),
             };
             let expected = format!("{} once, with nothing after it", self.mark);
@@ -156,91 +157,10 @@ impl<'e> Course<'e> {
 
     fn check_count(&self, check: &StreamIs<Value>, out: &mut Vec<Mismatch>) {
         if check.events.min.is_none() && self.json.is_empty() {
-            out.push(Mismatch::new("stream", "1 or more events", "0 events"));
+            out.push(Mismatch::new("number of events", "1 or more", "0"));
         } else {
-            out.extend(check_count(self.json.len(), &check.events, "stream", "events"));
+            out.extend(check_count(self.json.len(), &check.events, "number of events"));
         }
-    }
-
-    fn check_names(&self, check: &StreamIs<Value>, out: &mut Vec<Mismatch>) {
-        let ends = [("first", &check.first, self.names.first()), ("last", &check.last, self.names.last())];
-        for (which, wanted, name) in ends {
-            if let Some(wanted) = wanted.as_ref().filter(|wanted| name.map(String::as_str) != wanted.as_str())
-            {
-                let actual = name.map_or("no event".to_owned(), |name| shown_name(name));
-                let mismatch = Mismatch::new(format!("{which} event"), plain(wanted), actual);
-                out.push(mismatch.with(self.overview()));
-            }
-        }
-        let mut from = 0;
-        for (index, wanted) in check.in_order.iter().enumerate() {
-            match self.names[from..].iter().position(|name| Some(name.as_str()) == wanted.as_str()) {
-                Some(found) => from += found + 1,
-                None => {
-                    let after = index
-                        .checked_sub(1)
-                        .map(|before| format!(" after {}", plain(&check.in_order[before])));
-                    let expected = format!("{}{}", plain(wanted), after.unwrap_or_default());
-                    let actual = format!("no such event from events[{from}] on");
-                    out.push(Mismatch::new("order of events", expected, actual).with(self.overview()));
-                    break;
-                }
-            }
-        }
-        check.between.iter().for_each(|rule| self.check_between(rule, out));
-    }
-
-    fn check_between(&self, rule: &Between<Value>, out: &mut Vec<Mismatch>) {
-        let of = |wanted: &Value| -> Vec<usize> {
-            let named = |name: &String| Some(name.as_str()) == wanted.as_str();
-            self.names.iter().enumerate().filter(|(_, name)| named(name)).map(|(at, _)| at).collect()
-        };
-        let mut wrong = |expected: String, actual: String| {
-            out.push(Mismatch::new("order of events", expected, actual).with(self.overview()));
-        };
-        let events = of(&rule.event);
-        let (Some(first), Some(last)) = (events.first(), events.last()) else {
-            return wrong(plain(&rule.event), "no such event".to_owned());
-        };
-        if let Some(after) = &rule.after {
-            let expected = format!("every {} after {}", plain(&rule.event), plain(after));
-            match of(after).first() {
-                None => wrong(expected, format!("no {}", plain(after))),
-                Some(start) if start > first => {
-                    wrong(expected, format!("events[{first}] comes before events[{start}]"));
-                }
-                Some(_) => {}
-            }
-        }
-        if let Some(before) = &rule.before {
-            let expected = format!("every {} before {}", plain(&rule.event), plain(before));
-            match of(before).last() {
-                None => wrong(expected, format!("no {}", plain(before))),
-                Some(end) if end < last => {
-                    wrong(expected, format!("events[{last}] comes after events[{end}]"));
-                }
-                Some(_) => {}
-            }
-        }
-    }
-
-    /// The names in order, repetitions counted.
-    fn overview(&self) -> String {
-        let mut runs: Vec<(&str, usize)> = Vec::new();
-        for name in &self.names {
-            match runs.last_mut() {
-                Some((last, count)) if last == name => *count += 1,
-                _ => runs.push((name, 1)),
-            }
-        }
-        let runs: Vec<_> = runs
-            .iter()
-            .map(|(name, count)| match count {
-                1 => shown_name(name),
-                _ => format!("{} ×{count}", shown_name(name)),
-            })
-            .collect();
-        format!("events: {}", shorten(&runs.join(", ")))
     }
 }
 
@@ -278,11 +198,134 @@ fn name_of(event: &Event, json: &Value, name_at: Option<&Path>) -> String {
     name.unwrap_or_default().to_owned()
 }
 
-fn shown_name(name: &str) -> String {
-    if name.is_empty() { "(unnamed)".to_owned() } else { name.to_owned() }
-}
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
 
-/// A name without the quotes of JSON.
-fn plain(value: &Value) -> String {
-    value.as_str().map_or_else(|| show(value), str::to_owned)
+    use super::super::testing::{check_stream as check, response, sse, typed};
+    use super::super::{Matcher, Range};
+    use super::*;
+    use crate::http::{BodyEnd, Response};
+
+    type Stream = StreamIs<Value>;
+
+    fn any() -> Stream {
+        Stream::default()
+    }
+
+    #[test]
+    fn a_stream_is_well_formed_without_asking() {
+        check(any(), &sse(&["{}", "[DONE]"]), &[]);
+        check(any(), &sse(&["{}"]), &[]);
+        check(any(), &sse(&[]), &["number of events: 1 or more / 0"]);
+        check(any(), &sse(&["[DONE]"]), &["number of events: 1 or more / 0"]);
+        check(Stream { events: Range::at_least(json!(0)), ..any() }, &sse(&[]), &[]);
+        check(any(), &sse(&["{}", "oops"]), &["events[1]: JSON / oops"]);
+        check(
+            any(),
+            &sse(&["{}", "[DONE]", "{}"]),
+            &["stream end: [DONE] once, with nothing after it / events after it: 1"],
+        );
+        check(
+            any(),
+            &sse(&["{}", "[DONE]", "[DONE]"]),
+            &["stream end: [DONE] once, with nothing after it / 2 of them"],
+        );
+        check(
+            any(),
+            &response(200, "text/event-stream", "data: {}\n\ndata: {}\n"),
+            &[
+                "stream: a stream that can be read to its end / the stream ends within event 2: \"data: {}\\n\"",
+            ],
+        );
+        let cut = Response { end: BodyEnd::Cut("reset".to_owned()), ..sse(&["{}"]) };
+        check(
+            any(),
+            &cut,
+            &[
+                "stream: a stream that can be read to its end / the connection broke before event 2 was complete: reset",
+            ],
+        );
+        check(
+            any(),
+            &response(500, "application/json", "{}"),
+            &["response: a stream / status 500, application/json: {}"],
+        );
+    }
+
+    #[test]
+    fn errors_within_a_stream_show() {
+        let failed = sse(&["{\"error\":null}", r#"{"error":{"message":"busy"}}"#]);
+        check(any(), &failed, &["events[1]: no error in the stream / busy"]);
+        check(Stream { allow_error: true, ..any() }, &failed, &[]);
+        let typed = sse(&[r#"{"type":"error","message":"slow down"}"#]);
+        check(any(), &typed, &["events[0]: no error in the stream / slow down"]);
+    }
+
+    #[test]
+    fn framing_and_number() {
+        let lines = response(200, "application/x-ndjson", "{\"done\":false}\n{\"done\":true}\n");
+        check(Stream { format: Some(StreamFormat::Ndjson), ..any() }, &lines, &[]);
+        check(
+            Stream { format: Some(StreamFormat::Sse), ..any() },
+            &lines,
+            &["stream format: sse / ndjson, application/x-ndjson"],
+        );
+        let events = |range| Stream { events: range, ..any() };
+        check(events(Range::exact(json!(2))), &sse(&["1", "2", "[DONE]"]), &[]);
+        check(events(Range::at_least(json!(3))), &lines, &["number of events: 3 or more / 2"]);
+        check(events(Range::at_most(json!(1))), &lines, &["number of events: at most 1 / 2"]);
+    }
+
+    #[test]
+    fn ends() {
+        let done = || Stream { terminal: Some(Terminal::Data(json!("[DONE]"))), ..any() };
+        check(done(), &sse(&["{}", "[DONE]"]), &[]);
+        check(done(), &sse(&["{}", "{\"a\":1}"]), &["stream end: [DONE] as the last event / {\"a\":1}"]);
+        let own = Stream { terminal: Some(Terminal::Data(json!("bye"))), ..any() };
+        check(own.clone(), &sse(&["{}", "bye"]), &[]);
+        check(
+            own,
+            &sse(&["bye", "{}"]),
+            &["stream end: bye once, with nothing after it / events after it: 1"],
+        );
+        let none = || Stream { terminal: Some(Terminal::None), ..any() };
+        check(none(), &sse(&["{}"]), &[]);
+        check(none(), &sse(&["{}", "[DONE]"]), &["stream end: no [DONE] / [DONE] as event 2 of 2"]);
+
+        let completed = PathCheck::new(
+            Path::parse("$.type").unwrap(),
+            vec![Matcher::OneOf(json!(["completed", "failed"]))],
+        );
+        let completed = || Stream { terminal: Some(Terminal::Event(completed.clone())), ..any() };
+        let expected =
+            "stream end: exactly one event with $.type one of [\"completed\",\"failed\"], the last";
+        check(completed(), &typed(&["created", "completed"]), &[]);
+        check(
+            completed(),
+            &typed(&["created"]),
+            &[&format!("{expected} / no such event; the last is {{\"type\":\"created\"}}")],
+        );
+        check(
+            completed(),
+            &typed(&["failed", "delta", "delta"]),
+            &[&format!("{expected} / it is event 1 of 3, followed by delta, delta")],
+        );
+        check(completed(), &typed(&["failed", "completed"]), &[&format!("{expected} / such events: 2")]);
+    }
+
+    #[test]
+    fn times() {
+        let stream = sse(&["1", "2"]);
+        let within = |millis| Some(Duration::from_millis(millis));
+        check(Stream { first_within: within(10), largest_gap: within(10), ..any() }, &stream, &[]);
+        check(
+            Stream { first_within: within(9), largest_gap: within(9), ..any() },
+            &stream,
+            &[
+                "time to the first event: within 9 ms / 10 ms",
+                "largest gap between events: at most 9 ms / 10 ms after events[0]",
+            ],
+        );
+    }
 }

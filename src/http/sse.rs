@@ -55,10 +55,10 @@ impl fmt::Display for StreamFault {
             Self::NotAStream { media_type } => write!(f, "the response is no stream but {media_type}"),
             Self::InvalidUtf8 { line } => write!(f, "line {line} of the stream is not UTF-8"),
             Self::Unterminated { after_events, rest } => {
-                write!(f, "the stream ends within an event, after {after_events} complete ones: {rest:?}")
+                write!(f, "the stream ends within event {}: {rest:?}", after_events + 1)
             }
             Self::Cut { after_events, reason } => {
-                write!(f, "the connection broke after {after_events} complete events: {reason}")
+                write!(f, "the connection broke before event {} was complete: {reason}", after_events + 1)
             }
         }
     }
@@ -423,7 +423,7 @@ mod tests {
         assert_eq!(fault.to_string(), "the response is no stream but application/json");
         let cut = decode(&response("text/event-stream", &chunks[..2], BodyEnd::Cut("reset".to_owned())));
         assert_eq!(cut.events.len(), 2);
-        assert_eq!(cut.fault.unwrap().to_string(), "the connection broke after 2 complete events: reset");
+        assert_eq!(cut.fault.unwrap().to_string(), "the connection broke before event 3 was complete: reset");
     }
 
     fn pieces() -> impl Strategy<Value = Vec<u8>> {
