@@ -292,6 +292,9 @@ impl Context<'_> {
         let setup = self.settings.setup.as_ref().map(|(setup, _)| *setup);
         let lacks: Vec<&str> = setup.iter().flat_map(|s| &s.lacks).map(|word| word.value.as_str()).collect();
         scope.insert("lacks".to_owned(), json!(lacks));
+        // The first value of every parameter, for what depends on the run and not on the trial's own axes.
+        let models = self.settings.params.iter().map(|(p, values)| (p.name.clone(), json!(values.value.first())));
+        scope.insert("models".to_owned(), Value::Object(models.collect()));
         scope.insert("row".to_owned(), Value::Null);
         scope.insert("setup".to_owned(), json!(setup.map(|s| s.name.value.as_str())));
         scope.insert("trial".to_owned(), json!({"id": id}));

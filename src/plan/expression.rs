@@ -1,6 +1,6 @@
 //! One expression engine (minijinja, strict) for `${{ … }}` and for conditions.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
 
 use minijinja::value::Serde;
@@ -10,6 +10,9 @@ use unicode_normalization::UnicodeNormalization;
 
 /// Names and their values, as a trial knows them at one moment.
 pub type Scope = serde_json::Map<String, Value>;
+
+/// Functions that the engine itself defines.
+const GLOBALS: [&str; 3] = ["dict", "namespace", "range"];
 
 static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut engine = Environment::new();
@@ -67,8 +70,9 @@ impl Expression {
             return Ok(Self { source: trimmed.into(), kind: Kind::Path(path.into()) });
         }
         let compiled = ENGINE.compile_expression_owned(trimmed.to_owned()).map_err(|error| error_of(&error))?;
-        let roots: HashSet<String> = compiled.undeclared_variables(false);
-        let kind = Kind::Compiled { code: Arc::new(compiled), roots: roots.into_iter().collect() };
+        let roots = compiled.undeclared_variables(false).into_iter().filter(|name| !GLOBALS.contains(&name.as_str()));
+        let roots = roots.collect();
+        let kind = Kind::Compiled { code: Arc::new(compiled), roots };
         Ok(Self { source: trimmed.into(), kind })
     }
 
@@ -224,6 +228,7 @@ mod tests {
         check("row.q | folded", Ok(json!("turkiye")));
         check("(s | from_json).k[0] == 1", Ok(json!(true)));
         check("n in [1, 2]", Ok(json!(false)));
+        check("range(n) | list", Ok(json!([0, 1, 2])));
     }
 
     #[test]

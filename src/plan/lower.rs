@@ -19,7 +19,7 @@ use crate::source::{Located, Node, Problem, Problems};
 const POLL_EVERY: Duration = Duration::from_millis(20);
 
 /// Names that every trial has besides parameters, variables and what it keeps.
-pub(super) const BUILT_IN: [&str; 6] = ["client", "env", "lacks", "row", "setup", "trial"];
+pub(super) const BUILT_IN: [&str; 7] = ["client", "env", "lacks", "models", "row", "setup", "trial"];
 
 /// Lowers a case; `names` are those that its templates may use from the start.
 pub(super) fn case(file: &str, case: &Case, names: &BTreeSet<String>, problems: &mut Problems) -> CasePlan {

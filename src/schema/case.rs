@@ -10,6 +10,8 @@ use crate::source::{Located, Node, NodeValue, Problems};
 record! {
     /// One file of cases.
     pub struct CaseFile {
+        /// Pieces that the cases repeat by YAML anchors; not looked at otherwise.
+        anchors: Option<Node>,
         /// Values for every case of the file; they may refer to each other and to parameters.
         vars: Table<Node>,
         cases: Vec<Case>,
