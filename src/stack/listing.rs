@@ -106,7 +106,7 @@ pub(crate) async fn available(remote: &Remote, wanted: String) -> Result<String,
     }
     let names = || listed.iter().map(|model| model.id.as_str());
     Err(ApiError::Value(match remote.remote.dialect {
-        Dialect::Ollama => return ollama::available(wanted, has, &names().collect::<Vec<_>>()),
+        Dialect::Ollama => return ollama::available(&wanted, has, &names().collect::<Vec<_>>()),
         Dialect::Vllm => {
             let names: Value = names().map(Value::from).collect();
             format!("Model '{wanted}' not found. Available models: {}", super::python::repr(&names))

@@ -56,6 +56,10 @@ mod unserved;
 mod vllm;
 
 #[cfg(test)]
+mod mock;
+#[cfg(test)]
+mod recorded_tests;
+#[cfg(test)]
 mod tests;
 
 pub use config::{Env, ProviderAddress, RunConfig};
@@ -168,7 +172,6 @@ impl Stack {
     }
 
     /// The stack as a service. Cheap; every router shares the same state.
-    #[must_use]
     pub fn router(&self) -> axum::Router {
         routes::router(Arc::clone(&self.shared))
     }
