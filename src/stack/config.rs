@@ -104,7 +104,7 @@ impl RunConfig {
             .map_err(|error| ConfigError::Yaml { file: file.to_owned(), message: error.to_string() })?;
         let place = Place(file);
         match written.get("version") {
-            Some(Value::Number(n)) if n.as_u64() == Some(2) => {}
+            Some(version) if *version == 2 || *version == "2" => {}
             found => {
                 let found = found.map_or_else(|| "missing".to_owned(), Value::to_string);
                 return Err(ConfigError::Version { file: file.to_owned(), found });

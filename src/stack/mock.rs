@@ -27,7 +27,7 @@ pub(crate) struct Mock {
 }
 
 impl Mock {
-    /// Lists these models and gives every other request to `answer`.
+    /// Lists these models and gives every other request to `answer`; without models, every request.
     pub(crate) async fn new(
         models: &[&str],
         answer: impl Fn(&Seen) -> Response + Send + Sync + 'static,
@@ -44,7 +44,7 @@ impl Mock {
                 };
                 let (path, authorization) = (parts.uri.path().to_owned(), header("authorization"));
                 let traceparent = header("traceparent");
-                if path.ends_with("/models") {
+                if path.ends_with("/models") && !listed.is_empty() {
                     return Json(json!({"data": listed})).into_response();
                 }
                 if path.ends_with("/api/ps") {

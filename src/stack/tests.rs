@@ -397,6 +397,34 @@ async fn a_provider_that_does_not_answer_is_a_warning() {
     assert_eq!(get(&stack, "/v1/models").await, (200, r#"{"data":[]}"#.into()));
 }
 
+#[tokio::test]
+async fn a_stack_that_cannot_start_says_why() {
+    let mock = Mock::new(&["m"], answer).await;
+    let text = format!(
+        "version: 2\nproviders: {{inference: [{{provider_id: o, provider_type: \"remote::ollama\", \
+         config: {{url: \"{}\"}}}}]}}\nregistered_resources: {{models: [{{model_id: zz, provider_id: o}}]}}",
+        mock.url
+    );
+    let start = async |env: &Env, text: &str| {
+        let config = RunConfig::from_yaml(text, "run.yaml", env).unwrap();
+        Stack::start(config).await.err().map(|error| error.to_string())
+    };
+    assert_eq!(
+        start(&Env::new(), &text).await.as_deref(),
+        Some(
+            "registered_resources: model `zz` of provider `o`: 'zz' model is not supported. Supported models are: m"
+        )
+    );
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let env: Env = [("SQLITE_STORE_DIR".to_owned(), file.path().display().to_string())].into();
+    let error = start(&env, "version: 2\nproviders: {}").await.unwrap();
+    assert!(
+        error.starts_with("the store of chat completions cannot be opened (")
+            && error.ends_with("SQLITE_STORE_DIR"),
+        "{error}"
+    );
+}
+
 /// Tells when it is dropped.
 struct Dropped(Arc<Notify>);
 
