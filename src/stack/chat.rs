@@ -63,8 +63,9 @@ async fn prepare(shared: &Shared, mut params: Map<String, Value>) -> Result<Prep
     check_tools(&mut params)?;
     match remote.remote.dialect {
         Dialect::Vllm => vllm::adjust(remote, &mut params),
-        Dialect::Runpod if !params.get("stream_options").is_some_and(truthy) => {
-            if params.get("stream").is_some_and(truthy) {
+        Dialect::Runpod => {
+            let asked = |name: &str| params.get(name).is_some_and(truthy);
+            if asked("stream") && !asked("stream_options") {
                 params.insert("stream_options".into(), json!({"include_usage": true}));
             }
         }

@@ -72,13 +72,13 @@ impl Remote {
     fn key<'a>(&'a self, caller: &'a Caller) -> Result<&'a str, ApiError> {
         let own = self.remote.data_field.and_then(|field| caller.provider_key(field));
         own.or_else(|| self.configured_key()).ok_or_else(|| {
-            let mut message = "API key not provided.".to_owned();
-            if let Some(field) = self.remote.data_field {
-                message += &format!(
+            let hint = self.remote.data_field.map(|field| {
+                format!(
                     " Please provide a valid API key in the provider data header, e.g. \
                      x-llamastack-provider-data: {{\"{field}\": \"<API_KEY>\"}}."
-                );
-            }
+                )
+            });
+            let message = format!("API key not provided.{}", hint.unwrap_or_default());
             ApiError::Value(message)
         })
     }
@@ -172,11 +172,9 @@ pub(crate) fn broken(error: &reqwest::Error) -> ApiError {
 
 /// The error with its sources, without the address: it may hold a key.
 pub(crate) fn cause(error: &reqwest::Error) -> String {
-    let mut text = if error.is_connect() { "cannot connect".to_owned() } else { "request failed".to_owned() };
-    let mut source = std::error::Error::source(error);
-    while let Some(inner) = source {
-        text += &format!(": {inner}");
-        source = inner.source();
-    }
-    text
+    let first = if error.is_connect() { "cannot connect" } else { "request failed" };
+    let sources = std::iter::successors(std::error::Error::source(error), |inner| inner.source());
+    let parts: Vec<String> =
+        std::iter::once(first.to_owned()).chain(sources.map(ToString::to_string)).collect();
+    parts.join(": ")
 }

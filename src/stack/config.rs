@@ -104,7 +104,7 @@ impl RunConfig {
             .map_err(|error| ConfigError::Yaml { file: file.to_owned(), message: error.to_string() })?;
         let place = Place(file);
         match written.get("version") {
-            Some(Value::Number(n)) if n.as_u64() == Some(2) => {}
+            Some(version) if *version == 2 || *version == "2" => {}
             found => {
                 let found = found.map_or_else(|| "missing".to_owned(), Value::to_string);
                 return Err(ConfigError::Version { file: file.to_owned(), found });
@@ -277,4 +277,197 @@ fn read_store(config: &Value, env: &Env) -> StoreConfig {
     let backend = reference.and_then(|reference| reference.get("backend")).and_then(Value::as_str);
     let path = backend.and_then(|name| storage?.pointer(&format!("/backends/{name}/db_path"))?.as_str());
     StoreConfig::File(path.map_or_else(|| PathBuf::from(folder).join("sql_store.db"), PathBuf::from))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn env(pairs: &[(&str, &str)]) -> Env {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    /// One line for each provider: api, id, type and, for a remote one, its address.
+    fn outline(config: &RunConfig) -> Vec<String> {
+        let lines = config.providers.iter().map(|provider| match &provider.kind {
+            ProviderKind::Remote { address, .. } => format!("{provider:?} {address}"),
+            ProviderKind::Inert => format!("{provider:?}"),
+        });
+        lines.collect()
+    }
+
+    fn inference(config: &RunConfig) -> Vec<String> {
+        outline(config).into_iter().filter(|line| line.starts_with("inference ")).collect()
+    }
+
+    /// The message for a configuration whose `providers` are these.
+    fn problem(providers: &str) -> String {
+        let text = format!("version: 2\nproviders:\n{providers}");
+        RunConfig::from_yaml(&text, "run.yaml", &env(&[])).expect_err("it is wrong").to_string()
+    }
+
+    #[test]
+    fn starter_has_no_inference_until_a_variable_says_so() {
+        let bare = RunConfig::distribution("starter", &env(&[])).unwrap();
+        assert_eq!(inference(&bare), [""; 0]);
+        assert!(bare.apis.contains(&"inference".to_owned()));
+        let set = env(&[
+            ("OLLAMA_URL", "http://0.0.0.0:11434"),
+            ("LLAMA_CPP_URL", "http://127.0.0.1:28474/v1"),
+            ("OPENAI_API_KEY", "sk-x"),
+            ("DATABRICKS_HOST", "https://dbc.example"),
+            ("DATABRICKS_TOKEN", "t"),
+        ]);
+        assert_eq!(
+            inference(&RunConfig::distribution("starter", &set).unwrap()),
+            [
+                "inference ollama (remote::ollama) http://0.0.0.0:11434",
+                "inference llama-cpp (remote::llama-cpp) http://127.0.0.1:28474/v1",
+                "inference openai (remote::openai) https://api.openai.com/v1",
+                "inference databricks (remote::databricks) https://dbc.example",
+            ]
+        );
+    }
+
+    #[test]
+    fn ad_hoc_specs_take_short_and_long_names() {
+        let env = env(&[("VLLM_URL", "http://127.0.0.1:8000/v1")]);
+        let config =
+            RunConfig::ad_hoc("inference=remote::ollama,inference=vllm; safety=llama-guard", &env).unwrap();
+        assert_eq!(
+            outline(&config),
+            [
+                "inference remote::ollama (remote::ollama) http://localhost:11434",
+                "inference vllm (remote::vllm) http://127.0.0.1:8000/v1",
+                "safety llama-guard (inline::llama-guard)",
+            ]
+        );
+    }
+
+    #[test]
+    fn addresses_can_be_rewritten() {
+        let mut config = RunConfig::ad_hoc("inference=ollama,safety=llama-guard", &env(&[])).unwrap();
+        for provider in config.provider_addresses() {
+            *provider.url = format!("http://127.0.0.1:1/{}", provider.provider_id);
+        }
+        assert_eq!(inference(&config), ["inference ollama (remote::ollama) http://127.0.0.1:1/ollama"]);
+    }
+
+    #[test]
+    fn the_store_is_in_memory_unless_a_folder_is_named() {
+        let at = |text: &str, env: &Env| RunConfig::from_yaml(text, "f", env).unwrap().store;
+        let folder = env(&[("SQLITE_STORE_DIR", "/tmp/s")]);
+        let named = "version: 2\nproviders: {}\nstorage:\n  backends: {b: {db_path: \"${env.SQLITE_STORE_DIR:=~}/x.db\"}}\n  \
+                     stores: {inference: {backend: b}}";
+        assert_eq!(at(named, &env(&[])), StoreConfig::Memory);
+        assert_eq!(at(named, &folder), StoreConfig::File("/tmp/s/x.db".into()));
+        assert_eq!(at("version: 2\nproviders: {}", &folder), StoreConfig::File("/tmp/s/sql_store.db".into()));
+        assert_eq!(at("version: 2\nproviders: {}\nstorage: {stores: {}}", &folder), StoreConfig::None);
+    }
+
+    #[test]
+    fn unknown_provider_types_name_the_nearest() {
+        assert_eq!(
+            problem("  inference:\n  - {provider_id: o, provider_type: \"remote::olama\"}"),
+            "run.yaml: providers.inference[0]: provider `o` has the unknown type `remote::olama` for the API \
+             `inference`, did you mean `remote::ollama`?; for a provider of your own, use a real Llama Stack \
+             instead: --stack-config=server:<run.yaml> --stack=llama-stack"
+        );
+        assert_eq!(
+            problem("  vector_io:\n  - {provider_id: x, provider_type: \"inline::fais\"}"),
+            "run.yaml: providers.vector_io[0]: provider `x` has the unknown type `inline::fais` for the API \
+             `vector_io`, did you mean `inline::faiss`?; for a provider of your own, use a real Llama Stack \
+             instead: --stack-config=server:<run.yaml> --stack=llama-stack"
+        );
+    }
+
+    #[test]
+    fn known_types_that_cannot_run_here_say_so() {
+        assert_eq!(
+            problem("  inference:\n  - {provider_id: b, provider_type: \"remote::bedrock\"}"),
+            "run.yaml: providers.inference[0]: provider `b`: the in-process stack cannot run `remote::bedrock` for \
+             the API `inference`; remove it, or use a real Llama Stack instead: \
+             --stack-config=server:<run.yaml> --stack=llama-stack"
+        );
+    }
+
+    #[test]
+    fn other_mistakes_are_named_with_their_place() {
+        assert_eq!(
+            problem("  infrence: []"),
+            "run.yaml: providers.infrence: Llama Stack has no API `infrence`, did you mean `inference`?"
+        );
+        assert_eq!(
+            problem("  inference:\n  - {provider_id: v, provider_type: \"remote::vllm\"}"),
+            "run.yaml: providers.inference[0]: provider `v` has no address; set `url` in its `config`"
+        );
+        assert_eq!(
+            problem(
+                "  inference:\n  - {provider_id: v, provider_type: \"remote::vllm\", config: {url: \"${env.V}\"}}"
+            ),
+            "run.yaml: providers.inference[0].config.url: environment variable V is not set or empty; set it, or \
+             write ${env.V:=default}, or ${env.V:+value} to make the field conditional"
+        );
+        assert_eq!(
+            problem(
+                "  files:\n  - {provider_id: a, provider_type: \"inline::localfs\"}\n  - {provider_id: a, provider_type: \"remote::s3\"}"
+            ),
+            "run.yaml: providers.files[1]: there already is a provider `a` for this API; give it another id"
+        );
+        assert_eq!(problem("  files: 3"), "run.yaml: providers.files: a list of providers is needed");
+        assert_eq!(
+            problem("  files:\n  - {provider_id: a}"),
+            "run.yaml: providers.files[0].provider_type: a text is needed"
+        );
+    }
+
+    #[test]
+    fn other_versions_and_broken_yaml_are_refused() {
+        let read =
+            |text: &str| RunConfig::from_yaml(text, "run.yaml", &env(&[])).expect_err("wrong").to_string();
+        assert!(read("version: '1'").starts_with("run.yaml: `version` is \"1\", but only version 2"));
+        assert!(read("providers: {}").starts_with("run.yaml: `version` is missing, but only version 2"));
+        let broken = read("version: 2\nproviders: {a: b\n");
+        assert!(broken.starts_with("run.yaml: not valid YAML: ") && broken.contains("line 2"), "{broken}");
+    }
+
+    #[test]
+    fn unknown_distributions_and_bad_specs_are_refused() {
+        let named = RunConfig::distribution("startr", &env(&[])).expect_err("unknown").to_string();
+        assert_eq!(
+            named,
+            "no distribution `startr` is built in (known: starter, ci-tests), did you mean `starter`?; give the path \
+             of a run.yaml, or use a real Llama Stack instead: --stack-config=server:<run.yaml> --stack=llama-stack"
+        );
+        let spec = |spec: &str| RunConfig::ad_hoc(spec, &env(&[])).expect_err("wrong").to_string();
+        assert_eq!(
+            spec("inference=ollama,safety"),
+            "stack `inference=ollama,safety`: `safety`: each part is `api=provider`, e.g. inference=remote::ollama"
+        );
+        assert!(spec("inference=olama").contains("did you mean `remote::ollama`?"));
+        assert_eq!(
+            spec("inference=vllm"),
+            "stack `inference=vllm`: `inference=vllm`: provider `vllm` has no address; set `url` in its `config`"
+        );
+    }
+
+    /// The configuration the real server is compared with is read here too.
+    #[test]
+    fn the_real_servers_run_yaml_is_read() {
+        let shared = std::env::var("RUNNER_SHARED").unwrap_or_else(|_| "../shared".into());
+        let path = PathBuf::from(shared).join("real-stack/run.yaml");
+        let Ok(text) = std::fs::read_to_string(&path) else {
+            println!("skipped: {} is not there (RUNNER_SHARED)", path.display());
+            return;
+        };
+        let config = RunConfig::from_yaml(&text, "run.yaml", &env(&[("OLLAMA_URL", "http://o")])).unwrap();
+        assert_eq!(
+            inference(&config),
+            [
+                "inference ollama (remote::ollama) http://o",
+                "inference openai (remote::openai) https://api.openai.com/v1"
+            ]
+        );
+        assert_eq!(config.providers.len(), 15);
+    }
 }

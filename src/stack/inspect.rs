@@ -22,7 +22,7 @@ pub(crate) async fn version() -> Response {
 /// The routes of the APIs that are served, in Llama Stack's order. As there, routing tables (`/v1/models`) are
 /// not listed: no provider belongs to them.
 pub(crate) async fn routes(State(shared): State<Arc<Shared>>) -> Response {
-    let inference = shared.serves("inference").then_some(INFERENCE).unwrap_or_default();
+    let inference = if shared.serves("inference") { INFERENCE } else { &[] };
     let types: Vec<&str> =
         shared.providers_of("inference").map(|provider| provider.provider_type.as_str()).collect();
     let listed = |routes: &[(&str, &str)], types: &[&str]| -> Vec<Value> {

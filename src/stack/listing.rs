@@ -3,13 +3,13 @@
 use super::client::Remote;
 use super::errors::ApiError;
 use super::remotes::Dialect;
-use super::{databricks, ollama, tgi};
-use serde_json::{Map, Value, json};
+use super::{databricks, llama_cpp, ollama, tgi};
+use serde_json::{Map, Value};
 
 /// A model as its provider lists it.
 pub(crate) struct Listed {
     pub(crate) id: String,
-    /// Empty for a language model; dimension and context length for an embedding model.
+    pub(crate) embedding: bool,
     pub(crate) metadata: Map<String, Value>,
 }
 
@@ -23,19 +23,24 @@ pub(crate) async fn models(remote: &Remote) -> Result<Vec<Listed>, String> {
         Dialect::Databricks => databricks::model_ids(remote, key).await?,
         Dialect::Tgi => vec![tgi::model_id(remote).await?],
         Dialect::Anthropic => anthropic_ids(remote, key).await?,
-        _ => {
+        dialect => {
             let bearer = format!("Bearer {key}");
             let answer =
                 remote.get(&format!("{}/models", remote.base()), &[("authorization", &bearer)]).await?;
             // Together answers with the bare list.
-            ids(answer.get("data").unwrap_or(&answer), "id")?
+            let list = answer.get("data").unwrap_or(&answer);
+            let ids = ids(list, "id")?;
+            if dialect == Dialect::LlamaCpp {
+                return Ok(ids
+                    .into_iter()
+                    .zip(list.as_array().into_iter().flatten())
+                    .map(llama_cpp::listed)
+                    .collect());
+            }
+            ids
         }
     };
-    let mut listed: Vec<Listed> = ids.into_iter().map(|id| with_metadata(remote, id)).collect();
-    if remote.remote.dialect == Dialect::LlamaCpp {
-        listed.extend(llama_cpp_embedding(remote).await?);
-    }
-    Ok(listed)
+    Ok(ids.into_iter().map(|id| with_metadata(remote, id)).collect())
 }
 
 /// The texts under `field` in a list of objects.
@@ -46,33 +51,19 @@ pub(crate) fn ids(list: &Value, field: &str) -> Result<Vec<String>, String> {
 }
 
 fn with_metadata(remote: &Remote, id: String) -> Listed {
-    let known = remote.remote.embeddings.iter().find(|(name, ..)| *name == id);
-    let metadata = match known {
-        Some((_, dimension, context)) => embedding((*dimension).into(), (*context).into()),
-        None => Map::new(),
-    };
-    Listed { id, metadata }
+    match remote.remote.embeddings.iter().find(|(name, ..)| *name == id) {
+        Some((_, dimension, context)) => {
+            Listed { id, embedding: true, metadata: metadata((*dimension).into(), (*context).into()) }
+        }
+        None => Listed { id, embedding: false, metadata: Map::new() },
+    }
 }
 
-fn embedding(dimension: Value, context: Value) -> Map<String, Value> {
+/// What is said of a model that embeds: the length of its vectors, and of its input in tokens.
+pub(crate) fn metadata(dimension: Value, context: Value) -> Map<String, Value> {
     [("embedding_dimension".to_owned(), dimension), ("context_length".to_owned(), context)]
         .into_iter()
         .collect()
-}
-
-/// llama.cpp embeds with the model it has loaded, whatever name it is given. `embedding_model` in the
-/// configuration is the name it gets here; the dimension is what the server says of its model.
-async fn llama_cpp_embedding(remote: &Remote) -> Result<Option<Listed>, String> {
-    let Some(id) = remote.config.get("embedding_model").and_then(Value::as_str) else { return Ok(None) };
-    let answer = remote.get(&format!("{}/models", remote.base()), &[]).await?;
-    let meta =
-        |field: &str| answer.pointer(&format!("/data/0/meta/{field}")).cloned().filter(|v| !v.is_null());
-    let dimension = remote.config.get("embedding_dimension").cloned().or_else(|| meta("n_embd"));
-    let dimension = dimension.ok_or("it does not say its embedding dimension; set `embedding_dimension`")?;
-    Ok(Some(Listed {
-        id: id.to_owned(),
-        metadata: embedding(dimension, meta("n_ctx_train").unwrap_or(json!(0))),
-    }))
 }
 
 /// Anthropic pages its list and authenticates in its own way.
@@ -106,7 +97,7 @@ pub(crate) async fn available(remote: &Remote, wanted: String) -> Result<String,
     }
     let names = || listed.iter().map(|model| model.id.as_str());
     Err(ApiError::Value(match remote.remote.dialect {
-        Dialect::Ollama => return ollama::available(wanted, has, &names().collect::<Vec<_>>()),
+        Dialect::Ollama => return ollama::available(&wanted, has, &names().collect::<Vec<_>>()),
         Dialect::Vllm => {
             let names: Value = names().map(Value::from).collect();
             format!("Model '{wanted}' not found. Available models: {}", super::python::repr(&names))

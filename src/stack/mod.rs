@@ -39,6 +39,7 @@ mod fields;
 mod images;
 mod inspect;
 mod listing;
+mod llama_cpp;
 mod models;
 mod ollama;
 mod outbound;
@@ -55,6 +56,10 @@ mod tgi;
 mod unserved;
 mod vllm;
 
+#[cfg(test)]
+mod mock;
+#[cfg(test)]
+mod recorded_tests;
 #[cfg(test)]
 mod tests;
 
@@ -137,8 +142,7 @@ impl Stack {
     /// # Errors
     /// See [`StackError`].
     pub async fn start(config: RunConfig) -> Result<Self, StackError> {
-        let http = client::http_client().map_err(|error| StackError::Tls(client::cause(&error)))?;
-        let remotes = config.providers.iter().filter_map(|provider| remote(provider, &http));
+        let remotes = remotes(&config.providers)?;
         let store = Store::open(&config.store).map_err(|error| StackError::Store {
             place: match &config.store {
                 StoreConfig::File(path) => path.display().to_string(),
@@ -149,7 +153,7 @@ impl Stack {
         let shared = Shared {
             image_name: config.image_name,
             apis: config.apis,
-            remotes: remotes.map(|remote| (remote.id.clone(), remote)).collect(),
+            remotes,
             providers: config.providers,
             models: Models::default(),
             store,
@@ -168,7 +172,6 @@ impl Stack {
     }
 
     /// The stack as a service. Cheap; every router shares the same state.
-    #[must_use]
     pub fn router(&self) -> axum::Router {
         routes::router(Arc::clone(&self.shared))
     }
@@ -186,15 +189,27 @@ impl Stack {
     }
 }
 
-fn remote(provider: &Provider, http: &reqwest::Client) -> Option<Remote> {
-    let ProviderKind::Remote { remote, address } = &provider.kind else { return None };
-    Some(Remote {
-        id: provider.provider_id.clone(),
-        remote,
-        config: provider.config.clone(),
-        address: address.trim_end_matches('/').to_owned(),
-        http: http.clone(),
-    })
+/// The providers that are called. Without any, TLS is not set up, which takes most of the time of a start.
+fn remotes(providers: &[Provider]) -> Result<IndexMap<String, Remote>, StackError> {
+    let mut remotes = IndexMap::new();
+    let mut shared_http = None;
+    for provider in providers {
+        let ProviderKind::Remote { remote, address } = &provider.kind else { continue };
+        let http = match &shared_http {
+            Some(http) => http,
+            None => shared_http
+                .insert(client::http_client().map_err(|error| StackError::Tls(client::cause(&error)))?),
+        };
+        let remote = Remote {
+            id: provider.provider_id.clone(),
+            remote,
+            config: provider.config.clone(),
+            address: address.trim_end_matches('/').to_owned(),
+            http: http.clone(),
+        };
+        remotes.insert(remote.id.clone(), remote);
+    }
+    Ok(remotes)
 }
 
 impl Shared {

@@ -6,6 +6,7 @@ use super::client::Remote;
 use super::config::ModelInput;
 use super::errors::{ApiError, json_response};
 use super::listing::{self, Listed};
+use super::remotes::Dialect;
 use super::{python, request_types};
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -55,7 +56,7 @@ impl Model {
             identifier: format!("{provider_id}/{}", listed.id),
             provider_resource_id: listed.id,
             provider_id: provider_id.to_owned(),
-            kind: if listed.metadata.is_empty() { ModelKind::Llm } else { ModelKind::Embedding },
+            kind: if listed.embedding { ModelKind::Embedding } else { ModelKind::Llm },
             metadata: listed.metadata,
             source: Source::Listed,
         }
@@ -151,7 +152,10 @@ impl Shared {
     /// The model and the provider that serves it.
     pub(crate) fn model(&self, id: &str, wanted: ModelKind) -> Result<(Model, &Remote), ApiError> {
         let model = self.models.get(id)?;
-        if model.kind != wanted {
+        let remote = self.remotes.get(&model.provider_id);
+        // llama.cpp's one model does both, whatever it was registered as.
+        let does_both = remote.is_some_and(|remote| remote.remote.dialect == Dialect::LlamaCpp);
+        if model.kind != wanted && !does_both {
             // Upstream raises a TypeError, which its server does not translate.
             return Err(ApiError::Internal(format!(
                 "Model '{id}' is of type '{}' rather than the expected type '{}'",
@@ -159,12 +163,10 @@ impl Shared {
                 wanted.name()
             )));
         }
-        match self.remotes.get(&model.provider_id) {
-            Some(remote) => Ok((model, remote)),
-            None => {
-                Err(ApiError::Value(format!("Provider {} not found in the routing table", model.provider_id)))
-            }
-        }
+        let missing =
+            || ApiError::Value(format!("Provider {} not found in the routing table", model.provider_id));
+        let remote = remote.ok_or_else(missing)?;
+        Ok((model, remote))
     }
 
     /// Registers a model after asking the provider whether it has it.

@@ -13,7 +13,7 @@ pub(crate) async fn greet(remote: &Remote) -> Result<(), String> {
 
 /// The name of a model that was not found as it is written.
 pub(crate) fn available(
-    wanted: String,
+    wanted: &str,
     has: impl Fn(&str) -> bool,
     names: &[&str],
 ) -> Result<String, ApiError> {

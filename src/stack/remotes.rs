@@ -136,11 +136,7 @@ pub(crate) static TYPES: &[RemoteType] = &[
         dialect: Dialect::LlamaCpp,
         key: KeyRule::IfSet("api_key"),
         data_field: Some("llama_cpp_api_key"),
-        sample: &[
-            ("url", "${env.LLAMA_CPP_URL:=}"),
-            ("api_key", "${env.LLAMA_CPP_API_KEY:=}"),
-            ("embedding_model", "${env.LLAMA_CPP_EMBEDDING_MODEL:=}"),
-        ],
+        sample: &[("url", "${env.LLAMA_CPP_URL:=}"), ("api_key", "${env.LLAMA_CPP_API_KEY:=}")],
         ..PLAIN
     },
     RemoteType {
@@ -289,3 +285,138 @@ pub(crate) static TYPES: &[RemoteType] = &[
         ..PLAIN
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stack::mock::{Mock, Seen, get, post};
+    use crate::stack::{Env, RunConfig, Stack};
+    use axum::Json;
+    use axum::response::{IntoResponse as _, Response};
+    use serde_json::{Value, json};
+
+    /// Answers for every service: each lists the one model `m`, and chats.
+    fn service(seen: &Seen) -> Response {
+        let listed = json!([{"id": "m", "meta": {"n_embd": 576, "n_ctx_train": 2048}}]);
+        let answer = match seen.path.strip_prefix("/at").unwrap() {
+            "/info" => json!({"model_id": "m", "max_total_tokens": 1}),
+            "/api/2.0/serving-endpoints" => json!({"endpoints": [{"name": "m"}]}),
+            path if path.ends_with("/models") && seen.authorization == "Bearer bare" => listed,
+            path if path.ends_with("/models") => json!({"data": listed}),
+            path if path.ends_with("/embeddings") => json!({"data": [{"embedding": [0.5]}], "usage": {}}),
+            _ => json!({"id": "", "created": 1, "model": "m", "choices": []}),
+        };
+        Json(answer).into_response()
+    }
+
+    /// A stack with the one provider `p`, whose service is the mock below `/at`.
+    async fn stack(mock: &Mock, remote: &RemoteType, key: &str) -> Stack {
+        let key_field = match remote.key {
+            KeyRule::None => "unused",
+            KeyRule::Needed(field) | KeyRule::IfSet(field) => field,
+        };
+        let config = json!({remote.address_key: format!("{}/at/", mock.url), key_field: key});
+        let provider = json!({"provider_id": "p", "provider_type": remote.name, "config": config});
+        let config = json!({"version": 2, "providers": {"inference": [provider]}}).to_string();
+        Stack::start(RunConfig::from_yaml(&config, "test", &Env::new()).unwrap()).await.unwrap()
+    }
+
+    fn ask(more: &Value) -> Value {
+        let mut body = json!({"model": "p/m", "messages": [{"role": "user", "content": "x"}]});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    }
+
+    #[tokio::test]
+    async fn every_service_is_reached_where_it_is() {
+        let mut reached = Vec::new();
+        for remote in TYPES {
+            let mock = Mock::new(&[], service).await;
+            let stack = stack(&mock, remote, "key").await;
+            assert_eq!(stack.warnings(), [], "{}", remote.name);
+            mock.take();
+            let (status, text) = post(&stack, "/v1/chat/completions", &ask(&json!({}))).await;
+            assert_eq!(status, 200, "{}: {text}", remote.name);
+            let seen = mock.take().remove(0);
+            let path = seen.path.replace("/at", "").replace("/chat/completions", "");
+            reached.push(format!("{} {path:?} {}", remote.name.replace("remote::", ""), seen.authorization));
+        }
+        assert_eq!(
+            reached,
+            [
+                "ollama \"/v1\" Bearer NO KEY REQUIRED",
+                "vllm \"\" Bearer key",
+                "openai \"\" Bearer key",
+                "llama-cpp \"\" Bearer key",
+                "tgi \"/v1\" Bearer NO KEY REQUIRED",
+                "together \"\" Bearer key",
+                "fireworks \"\" Bearer key",
+                "cerebras \"/v1\" Bearer key",
+                "databricks \"/serving-endpoints\" Bearer key",
+                "anthropic \"\" Bearer key",
+                "gemini \"\" Bearer key",
+                "groq \"/openai/v1\" Bearer key",
+                "sambanova \"\" Bearer key",
+                "nvidia \"/v1\" Bearer key",
+                "llama-openai-compat \"\" Bearer key",
+                "runpod \"\" Bearer key",
+                "azure \"/openai/v1\" Bearer key",
+            ]
+        );
+    }
+
+    #[tokio::test]
+    async fn without_a_key_nothing_is_asked() {
+        let mock = Mock::new(&[], service).await;
+        let stack = stack(&mock, find("remote::openai").unwrap(), "").await;
+        assert_eq!(stack.warnings(), []);
+        assert_eq!(get(&stack, "/v1/models").await.1, r#"{"data":[]}"#);
+        assert_eq!(mock.seen().len(), 0);
+    }
+
+    #[tokio::test]
+    async fn dialects() {
+        let call = async |name: &str, key: &str, path: &str, more: Value| {
+            let mock = Mock::new(&[], service).await;
+            let stack = stack(&mock, find(name).unwrap(), key).await;
+            mock.take();
+            let (status, text) = post(&stack, path, &ask(&more)).await;
+            (status, text, mock.take().pop().map(|seen| seen.body))
+        };
+        let chat = "/v1/chat/completions";
+        let (_, text, _) = call("remote::tgi", "", chat, json!({})).await;
+        assert!(text.starts_with(r#"{"id":"cltsd-"#), "{text}");
+        let (_, _, body) = call("remote::runpod", "k", chat, json!({"stream": true})).await;
+        assert_eq!(body.unwrap()["stream_options"], json!({"include_usage": true}));
+        let (status, text, _) =
+            call("remote::databricks", "k", "/v1/completions", json!({"prompt": "x"})).await;
+        assert_eq!((status, text.as_str()), (501, r#"{"detail":"Not implemented: "}"#));
+        // Together's list is bare; its stack chats nevertheless.
+        assert_eq!(call("remote::together", "bare", chat, json!({})).await.0, 200);
+        // The one model of llama.cpp embeds as well.
+        let (status, text, _) = call("remote::llama-cpp", "", "/v1/embeddings", json!({"input": "x"})).await;
+        assert_eq!(status, 200, "{text}");
+    }
+
+    #[tokio::test]
+    async fn images_are_fetched_for_ollama_only() {
+        let mock = Mock::new(&["m"], |seen| {
+            if seen.path == "/at/dog.png" {
+                return ([("content-type", "image/png")], "dog").into_response();
+            }
+            service(seen)
+        })
+        .await;
+        let image = format!("{}/at/dog.png", mock.url);
+        let parts = json!([{"type": "image_url", "image_url": {"url": image}}]);
+        let messages = json!({"messages": [{"role": "user", "content": parts}]});
+        for (name, sent) in
+            [("remote::ollama", "data:image/png;base64,ZG9n"), ("remote::openai", image.as_str())]
+        {
+            let stack = stack(&mock, find(name).unwrap(), "k").await;
+            post(&stack, "/v1/chat/completions", &ask(&messages)).await;
+            let body = mock.take().pop().unwrap().body;
+            assert_eq!(body["messages"][0]["content"][0]["image_url"]["url"], sent);
+        }
+    }
+}
