@@ -26,3 +26,4 @@
 //! test), `Fault` (the environment), `Miss` (a recording). Only `cli` and `report` write to the terminal.
 
 pub mod http;
+pub mod target;
