@@ -149,19 +149,12 @@ fn spawn(spec: &LaunchSpec, base_url: String) -> Result<Running, StartError> {
         .current_dir(&spec.cwd)
         .stdin(Stdio::null())
         .stdout(writer.try_clone().map_err(no_pipe())?)
-        .stderr(writer)
-        .process_group(0);
-    let child = command.spawn().map_err(|source| match source.kind() {
+        .stderr(writer);
+    // Takes the command, and with it the writers in here, or the output would never end.
+    let (child, group) = Group::start(command).map_err(|source| match source.kind() {
         ErrorKind::NotFound => StartError::NotFound { program: program.clone() },
         _ => StartError::Io { what: format!("`{program}` cannot be started"), source },
     })?;
-    // The writers in here must go, or the output never ends.
-    drop(command);
-    let id = child.id().and_then(|id| i32::try_from(id).ok());
-    let Some(id) = id else {
-        return Err(StartError::io("the server process")(std::io::Error::other("it has no id")));
-    };
-    let group = Group::of(id);
     let output = Output::drain(reader, log, Secrets::new(spec.secrets.clone()))
         .map_err(StartError::io("the log's thread"))?;
     Ok(Running { group, child, output, base_url, log: spec.log.clone() })
