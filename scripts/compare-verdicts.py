@@ -45,11 +45,13 @@ def unusable(message: str) -> typing.NoReturn:
 def read_trials(path: pathlib.Path) -> list[Trial]:
     trials = []
     for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+        if not line.strip():
+            continue
         try:
             event = json.loads(line)
         except ValueError as error:
             unusable(f"{path}:{number}: not JSON: {error}")
-        if "trial_finished" not in (event.get("event"), event.get("type")):
+        if event.get("event") != "trial_finished":
             continue
         if event.get("outcome") not in OUTCOMES:
             unusable(f"{path}:{number}: unknown outcome {event.get('outcome')!r}")

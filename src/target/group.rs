@@ -29,9 +29,21 @@ pub(super) struct Group {
 }
 
 impl Group {
-    /// Takes charge of the group that `leader` (a process started with its own group) leads.
-    pub(super) fn of(leader: i32) -> Self {
-        LIVE.lock().unwrap_or_else(PoisonError::into_inner).insert(leader);
+    /// Starts a group's leader and takes charge of the group. No [`kill_all`] gets in between, or it would miss
+    /// a process that has just started.
+    pub(super) fn start(
+        mut command: tokio::process::Command,
+    ) -> std::io::Result<(tokio::process::Child, Self)> {
+        let mut live = LIVE.lock().unwrap_or_else(PoisonError::into_inner);
+        let child = command.process_group(0).spawn()?;
+        let id = child.id().and_then(|id| i32::try_from(id).ok());
+        let id = id.ok_or_else(|| std::io::Error::other("the new process has no id"))?;
+        live.insert(id);
+        drop(live);
+        Ok((child, Self::of(id)))
+    }
+
+    fn of(leader: i32) -> Self {
         Self { id: Pid::from_raw(leader), watchdog: watchdog(leader).ok() }
     }
 
@@ -55,7 +67,7 @@ impl Drop for Group {
 /// killed, and the shell ends the group: the portable, safe form of Linux's parent-death signal.
 fn watchdog(group: i32) -> std::io::Result<Child> {
     Command::new("/bin/sh")
-        .args(["-c", "read -r _ || kill -KILL -- \"-$0\"", &group.to_string()])
+        .args(["-c", "read -r _ || kill -s KILL -- \"-$0\"", &group.to_string()])
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -82,7 +94,7 @@ mod tests {
     fn family() -> (Child, std::io::PipeReader) {
         let (mut reader, writer) = std::io::pipe().expect("makes a pipe");
         let leader = Command::new("/bin/sh")
-            .args(["-c", "(echo up; exec sleep 600) & wait"])
+            .args(["-c", "(echo up; exec sleep 60) & wait"])
             .stdout(writer)
             .process_group(0)
             .spawn()

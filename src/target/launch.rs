@@ -149,19 +149,12 @@ fn spawn(spec: &LaunchSpec, base_url: String) -> Result<Running, StartError> {
         .current_dir(&spec.cwd)
         .stdin(Stdio::null())
         .stdout(writer.try_clone().map_err(no_pipe())?)
-        .stderr(writer)
-        .process_group(0);
-    let child = command.spawn().map_err(|source| match source.kind() {
+        .stderr(writer);
+    // Takes the command, and with it the writers in here, or the output would never end.
+    let (child, group) = Group::start(command).map_err(|source| match source.kind() {
         ErrorKind::NotFound => StartError::NotFound { program: program.clone() },
         _ => StartError::Io { what: format!("`{program}` cannot be started"), source },
     })?;
-    // The writers in here must go, or the output never ends.
-    drop(command);
-    let id = child.id().and_then(|id| i32::try_from(id).ok());
-    let Some(id) = id else {
-        return Err(StartError::io("the server process")(std::io::Error::other("it has no id")));
-    };
-    let group = Group::of(id);
     let output = Output::drain(reader, log, Secrets::new(spec.secrets.clone()))
         .map_err(StartError::io("the log's thread"))?;
     Ok(Running { group, child, output, base_url, log: spec.log.clone() })
@@ -230,10 +223,10 @@ mod tests {
     use std::io::{PipeReader, PipeWriter, Read};
     use std::os::fd::AsRawFd;
 
-    const LONG: Duration = Duration::from_secs(120);
+    const LONG: Duration = Duration::from_secs(50);
     const SHORT: Duration = Duration::from_millis(200);
     /// Two processes, both of which hold descriptor 3.
-    const FAMILY: &str = "sleep 600 & wait";
+    const FAMILY: &str = "sleep 60 & wait";
 
     /// A shell script as a server. Its descriptor 3 is a pipe to the test: the pipe is at its end when no
     /// process of the script is left.
@@ -303,7 +296,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_exit_at_boot_shows_status_and_last_output() {
-        let script = Script::new("echo $GREETING, bad config >&2; sleep 600 & exit 3", LONG);
+        let script = Script::new("echo $GREETING, bad config >&2; sleep 60 & exit 3", LONG);
         let error = script.fails().await;
         says(&error, &["ended before it was ready (exit status: 3)", "| hello, bad config", "server.log"]);
         script.all_gone();
@@ -323,7 +316,7 @@ mod tests {
         let script = Script::new(FAMILY, SHORT);
         let error = script.fails().await;
         assert!(matches!(error, StartError::NotReady { .. }), "{error}");
-        says(&error, &["within 0.2s", "/v1/health", "within: …", "sleep 600"]);
+        says(&error, &["within 0.2s", "/v1/health", "within: …", "sleep 60"]);
         script.all_gone();
     }
 
@@ -350,7 +343,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_polite_stop_lets_the_server_finish() {
-        let script = Script::new("trap 'echo bye; exit 0' TERM; sleep 600 & echo up >&3; wait", LONG);
+        let script = Script::new("trap 'echo bye; exit 0' TERM; sleep 60 & echo up >&3; wait", LONG);
         let running = script.starts().await;
         assert_eq!(running.base_url(), format!("http://127.0.0.1:{}", script.spec.port));
         let stopped = running.stop_within(LONG).await;
@@ -388,8 +381,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_crash_during_the_run_is_seen() {
-        let script = Script::new("echo up >&3; echo last words; kill -9 $$", LONG);
+        let script = Script::new(&format!("echo last words; echo up >&3; {FAMILY}"), LONG);
         let mut running = script.starts().await;
+        assert_eq!(running.exited(), None);
+        running.group.signal(Signal::SIGKILL);
         running.child.wait().await.expect("ends");
         assert!(running.exited().is_some_and(|status| !status.success()));
         running.output.ended().await;
