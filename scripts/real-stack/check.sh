@@ -29,6 +29,7 @@ run() {
     local name=$1 status=0
     shift
     printf '\n== base suite, %s\n' "$name"
+    rm -f "$out/$name.jsonl"
     target/debug/runner --suite=base --setup=ollama --report "jsonl=$out/$name.jsonl" "$@" || status=$?
     case $status in
         0 | 1 | 7) ;;
