@@ -21,8 +21,11 @@ impl Redactor {
     /// Takes the values of variables whose names look secret. Values under six characters are left: they
     /// are placeholders such as `fake`, and masking them would garble unrelated text.
     pub fn from_env(env: &BTreeMap<String, String>) -> Self {
-        let mut values: Vec<String> =
-            env.iter().filter(|(name, value)| looks_secret(name) && value.len() >= 6).map(|(_, v)| v.clone()).collect();
+        let mut values: Vec<String> = env
+            .iter()
+            .filter(|(name, value)| looks_secret(name) && value.len() >= 6)
+            .map(|(_, v)| v.clone())
+            .collect();
         values.sort_by_key(|value| std::cmp::Reverse(value.len()));
         values.dedup();
         Self { values }
@@ -52,9 +55,17 @@ mod tests {
 
     #[test]
     fn secret_values_are_masked_longest_first_and_placeholders_stay() {
-        let env = [("OPENAI_API_KEY", "sk-abcdef"), ("GH_TOKEN", "sk-abcdef-long"), ("X_TOKEN", "fake"), ("KEYBOARD", "qwerty")];
+        let env = [
+            ("OPENAI_API_KEY", "sk-abcdef"),
+            ("GH_TOKEN", "sk-abcdef-long"),
+            ("X_TOKEN", "fake"),
+            ("KEYBOARD", "qwerty"),
+        ];
         let env = env.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
         let redactor = Redactor::from_env(&env);
-        assert_eq!(redactor.apply("a sk-abcdef-long b sk-abcdef c fake d qwerty"), "a *** b *** c fake d qwerty");
+        assert_eq!(
+            redactor.apply("a sk-abcdef-long b sk-abcdef c fake d qwerty"),
+            "a *** b *** c fake d qwerty"
+        );
     }
 }

@@ -11,7 +11,12 @@ use crate::schema::Documents;
 
 /// Runs declarative YAML test cases against an LLM stack, with provider traffic recorded or replayed.
 #[derive(Debug, Clone, clap::Parser)]
-#[command(name = "runner", version, args_conflicts_with_subcommands = true, subcommand_precedence_over_arg = true)]
+#[command(
+    name = "runner",
+    version,
+    args_conflicts_with_subcommands = true,
+    subcommand_precedence_over_arg = true
+)]
 pub(super) struct Cli {
     #[command(flatten)]
     pub run: RunArgs,
@@ -153,7 +158,8 @@ fn mode(text: &str) -> Result<Mode, String> {
 }
 
 fn duration(text: &str) -> Result<std::time::Duration, String> {
-    crate::schema::decode::parse_duration(text).ok_or_else(|| "write a duration such as 500ms, 90s or 2m".to_owned())
+    crate::schema::decode::parse_duration(text)
+        .ok_or_else(|| "write a duration such as 500ms, 90s or 2m".to_owned())
 }
 
 /// The command with a flag for every parameter, and help that lists what the project has.
@@ -178,7 +184,11 @@ pub(super) fn command(documents: &Documents, parameters: &[Parameter]) -> Comman
 fn lists(documents: &Documents) -> String {
     let mut text = String::from("Suites:\n");
     for suite in &documents.suites {
-        let setup = suite.default_setup.as_ref().map(|s| format!(" [default setup: {}]", s.value)).unwrap_or_default();
+        let setup = suite
+            .default_setup
+            .as_ref()
+            .map(|s| format!(" [default setup: {}]", s.value))
+            .unwrap_or_default();
         let what = suite.description.as_deref().unwrap_or_default();
         text.push_str(&format!("  {:<14} {what}{setup}\n", suite.name.value));
     }

@@ -60,7 +60,10 @@ mod tests {
         check(Summary::default(), ExitStatus::NothingRun);
         check(Summary { passed: 1, failed: 2, missed: 1, ..Summary::default() }, ExitStatus::TestsFailed);
         check(Summary { passed: 1, failed: 1, missed: 1, ..Summary::default() }, ExitStatus::ReplayMisses);
-        check(Summary { passed: 1, stray_misses: vec!["m".into()], ..Summary::default() }, ExitStatus::ReplayMisses);
+        check(
+            Summary { passed: 1, stray_misses: vec!["m".into()], ..Summary::default() },
+            ExitStatus::ReplayMisses,
+        );
         check(Summary { failed: 1, interrupted: true, ..Summary::default() }, ExitStatus::Interrupted);
         check(Summary { broken: 1, ..Summary::default() }, ExitStatus::TestsFailed);
     }

@@ -67,7 +67,9 @@ fn with_plan(
 ) -> Result<ExitStatus, String> {
     let color = options::color(run_args.color, machine, machine.stderr_is_terminal);
     let Some(project) = &loaded.project else {
-        anstream::eprintln!("error: there is no project here: no directory upwards has suites/ and test_cases/ (see --root)");
+        anstream::eprintln!(
+            "error: there is no project here: no directory upwards has suites/ and test_cases/ (see --root)"
+        );
         return Ok(ExitStatus::Usage);
     };
     let prepared = RunOptions::resolve(run_args, params, machine, project).and_then(|options| {
@@ -98,8 +100,13 @@ fn with_plan(
         anstream::println!("{}", explain::list(&plan, run_args.format));
         return Ok(if plan.trials.is_empty() { ExitStatus::NothingRun } else { ExitStatus::Passed });
     }
-    let prepared =
-        run::Prepared { project, documents: &loaded.documents, options: &options, settings: &settings, machine };
+    let prepared = run::Prepared {
+        project,
+        documents: &loaded.documents,
+        options: &options,
+        settings: &settings,
+        machine,
+    };
     run::run(&prepared, plan, &run_args.report)
 }
 

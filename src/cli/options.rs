@@ -57,7 +57,9 @@ impl RunOptions {
         let selectors = args
             .selectors
             .iter()
-            .filter_map(|text| Selector::parse(text).map_err(|message| problems.push(Problem::new(message))).ok())
+            .filter_map(|text| {
+                Selector::parse(text).map_err(|message| problems.push(Problem::new(message))).ok()
+            })
             .collect();
         let keyword = args.keyword.as_deref().and_then(|text| {
             Keyword::parse(text).map_err(|error| problems.push(Problem::new(error.to_string()))).ok()
@@ -84,12 +86,15 @@ impl RunOptions {
             });
             parsed.ok().map(|mode| (mode, origin))
         });
-        let mode =
-            or_default([args.inference_mode.map(|m| (m, flag("--inference-mode"))), mode_variable], Mode::Replay);
+        let mode = or_default(
+            [args.inference_mode.map(|m| (m, flag("--inference-mode"))), mode_variable],
+            Mode::Replay,
+        );
         let recordings = or_default(
             [
                 args.recording_dir.clone().map(|dir| (machine.cwd.join(dir), flag("--recording-dir"))),
-                variable("LLAMA_STACK_TEST_RECORDING_DIR").map(|(dir, origin)| (machine.cwd.join(dir), origin)),
+                variable("LLAMA_STACK_TEST_RECORDING_DIR")
+                    .map(|(dir, origin)| (machine.cwd.join(dir), origin)),
             ],
             project.root.join("recordings"),
         );

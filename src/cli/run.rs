@@ -178,7 +178,8 @@ fn session_spec<'a>(prepared: &Prepared<'a>) -> Result<SessionSpec<'a>, Problems
     };
     let env = prepared.settings.plain_env();
     let models = prepared.settings.params.iter().flat_map(|(_, resolved)| &resolved.value);
-    let wanted_providers = models.filter_map(|model| model.split_once('/')).map(|(p, _)| p.to_owned()).collect();
+    let wanted_providers =
+        models.filter_map(|model| model.split_once('/')).map(|(p, _)| p.to_owned()).collect();
     Ok(SessionSpec {
         target: options.target_spec.clone(),
         stack,

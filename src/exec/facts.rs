@@ -17,6 +17,7 @@ pub struct Facts {
     providers: OnceCell<Vec<Provider>>,
     models: OnceCell<Vec<(String, String)>>,
     routes: OnceCell<Vec<(String, String)>>,
+    version: OnceCell<Option<String>>,
 }
 
 #[derive(Debug, Clone)]
@@ -38,16 +39,21 @@ impl Facts {
     /// Whether a provider type is configured for an API; `None` when the stack does not list providers.
     pub async fn has_provider(&self, api: &str, kind: &str, transport: &Transport) -> Option<bool> {
         let providers = self.providers(transport).await;
-        (!providers.is_empty()).then(|| providers.iter().any(|p| p.api == api && (p.kind == kind || p.id == kind)))
+        (!providers.is_empty())
+            .then(|| providers.iter().any(|p| p.api == api && (p.kind == kind || p.id == kind)))
     }
 
     /// Whether a route is served; `None` when the stack does not list routes.
     pub async fn has_route(&self, method: &str, path: &str, transport: &Transport) -> Option<bool> {
-        let routes = self
-            .routes
-            .get_or_init(|| async { routes(&ask(transport, "/v1/inspect/routes").await) })
-            .await;
+        let routes =
+            self.routes.get_or_init(|| async { routes(&ask(transport, "/v1/inspect/routes").await) }).await;
         (!routes.is_empty()).then(|| routes.iter().any(|(m, p)| m.eq_ignore_ascii_case(method) && p == path))
+    }
+
+    /// What the stack says its version is.
+    pub async fn version(&self, transport: &Transport) -> Option<&str> {
+        let ask = || async { ask(transport, "/v1/version").await["version"].as_str().map(str::to_owned) };
+        self.version.get_or_init(ask).await.as_deref()
     }
 
     async fn providers(&self, transport: &Transport) -> &[Provider] {
@@ -77,7 +83,11 @@ fn items(value: &Value) -> &[Value] {
 }
 
 fn providers(answer: &Value) -> Vec<Provider> {
-    let provider = |p: &Value| Provider { api: text(p, "api"), id: text(p, "provider_id"), kind: text(p, "provider_type") };
+    let provider = |p: &Value| Provider {
+        api: text(p, "api"),
+        id: text(p, "provider_id"),
+        kind: text(p, "provider_type"),
+    };
     items(answer).iter().map(provider).collect()
 }
 

@@ -130,10 +130,12 @@ fn content_bytes(content: &ContentPlan, scope: &Scope, root: &Path) -> Result<By
     match content {
         ContentPlan::Text(template) => template.fill_text(scope).map(Bytes::from),
         ContentPlan::Jsonl(template) => jsonl(template, scope),
-        ContentPlan::Path(path) => std::fs::read(root.join(&path.value)).map(Bytes::from).map_err(|error| FillError {
-            message: format!("cannot read the file {}: {error}", path.value),
-            span: path.span.clone(),
-        }),
+        ContentPlan::Path(path) => {
+            std::fs::read(root.join(&path.value)).map(Bytes::from).map_err(|error| FillError {
+                message: format!("cannot read the file {}: {error}", path.value),
+                span: path.span.clone(),
+            })
+        }
     }
 }
 

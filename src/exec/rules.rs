@@ -45,6 +45,10 @@ async fn holds(
         }
         Condition::Target { kinds, negated } => kinds.contains(&kind) != *negated,
         Condition::Client(clients) => trial.client.is_some_and(|client| clients.contains(&client)),
+        Condition::Version(versions) => {
+            let found = facts.version(transport).await;
+            found.is_some_and(|found| versions.iter().any(|v| found.starts_with(v.as_str())))
+        }
         Condition::EnvUnset(name) => trial
             .scope
             .get("env")

@@ -8,7 +8,7 @@ use super::traffic::Traffic;
 use crate::http::client::{Transport, TransportError};
 use crate::plan::expression::Scope;
 use crate::plan::template::{FillError, Template};
-use crate::record::{self, Mode, Proxy, ProviderUpstream, ProxyOptions};
+use crate::record::{self, Mode, ProviderUpstream, Proxy, ProxyOptions};
 use crate::schema::StackDefinition;
 use crate::schema::case::TargetKind;
 use crate::source::Problems;
@@ -166,12 +166,12 @@ impl Session {
         }
         let port = match port {
             Some(port) => port,
-            None => target::free_port().map_err(|e| SessionError::Io(format!("no free port on 127.0.0.1: {e}")))?,
+            None => target::free_port()
+                .map_err(|e| SessionError::Io(format!("no free port on 127.0.0.1: {e}")))?,
         };
-        let state = tempfile::Builder::new()
-            .prefix("runner-")
-            .tempdir()
-            .map_err(|error| SessionError::Io(format!("cannot make a directory for the server's state: {error}")))?;
+        let state = tempfile::Builder::new().prefix("runner-").tempdir().map_err(|error| {
+            SessionError::Io(format!("cannot make a directory for the server's state: {error}"))
+        })?;
         let (env, traffic) = wire(&spec).await?;
         let path = spec.root.join(config);
         let config = if path.is_file() { path.display().to_string() } else { config.to_owned() };
@@ -225,13 +225,21 @@ impl Address {
         Self { origin: url[..path_at].to_owned(), path: url[path_at..].trim_end_matches('/').to_owned() }
     }
 
-    fn upstream(&self, name: &str, env: &BTreeMap<String, String>, key_env: Option<&str>) -> ProviderUpstream {
+    fn upstream(
+        &self,
+        name: &str,
+        env: &BTreeMap<String, String>,
+        key_env: Option<&str>,
+    ) -> ProviderUpstream {
         let api_key = key_env.and_then(|key| env.get(key)).cloned();
         ProviderUpstream { name: name.to_owned(), base_url: self.origin.clone(), api_key }
     }
 }
 
-async fn start_proxy(spec: &SessionSpec<'_>, providers: Vec<ProviderUpstream>) -> Result<Proxy, SessionError> {
+async fn start_proxy(
+    spec: &SessionSpec<'_>,
+    providers: Vec<ProviderUpstream>,
+) -> Result<Proxy, SessionError> {
     let options = ProxyOptions {
         mode: spec.mode,
         dir: spec.recordings.clone(),
@@ -275,13 +283,15 @@ async fn wire(spec: &SessionSpec<'_>) -> Result<(Vec<(String, String)>, Traffic)
         let Some(variable) = &wiring.url_env else { continue };
         let given = child.get(variable).filter(|value| !value.is_empty()).cloned();
         // Without its address variable a provider is used only when it is reached by a key.
-        let hosted = wiring.key_env.as_ref().is_some_and(|key| child.get(key).is_some_and(|value| !value.is_empty()));
+        let hosted =
+            wiring.key_env.as_ref().is_some_and(|key| child.get(key).is_some_and(|value| !value.is_empty()));
         let fallback = wiring.default.as_ref().filter(|_| hosted).map(|url| url.value.clone());
         if let Some(url) = given.or(fallback) {
             wired.push((name.value.clone(), variable.clone(), Address::of(&url), wiring.key_env.clone()));
         }
     }
-    let upstreams = wired.iter().map(|(name, _, at, key)| at.upstream(name, &child, key.as_deref())).collect();
+    let upstreams =
+        wired.iter().map(|(name, _, at, key)| at.upstream(name, &child, key.as_deref())).collect();
     let proxy = start_proxy(spec, upstreams).await?;
     for (name, variable, at, _) in &wired {
         child.insert(variable.clone(), format!("{}{}", proxy.url(name), at.path));

@@ -61,7 +61,10 @@ fn conditions(plan: &StepPlan, scope: &Scope) -> Result<Option<Vec<Value>>, Fill
     let Some((_, list)) = &plan.for_each else { return Ok(Some(vec![Value::Null])) };
     match list.fill(scope)? {
         Value::Array(items) => Ok(Some(items)),
-        other => Err(FillError { message: format!("`for_each` needs a list, not {other}"), span: plan.span.clone() }),
+        other => Err(FillError {
+            message: format!("`for_each` needs a list, not {other}"),
+            span: plan.span.clone(),
+        }),
     }
 }
 
@@ -80,7 +83,9 @@ async fn over(plan: &StepPlan, items: Vec<Value>, scope: &mut Scope, context: St
             StepEnd::Passed => {}
             other => return other,
         }
-        kept.push(plan.keep.iter().filter_map(|(name, _)| Some((name.clone(), inner.get(name)?.clone()))).collect());
+        kept.push(
+            plan.keep.iter().filter_map(|(name, _)| Some((name.clone(), inner.get(name)?.clone()))).collect(),
+        );
     }
     for (name, _) in &plan.keep {
         // A loop keeps the list of what each round kept.
@@ -91,7 +96,12 @@ async fn over(plan: &StepPlan, items: Vec<Value>, scope: &mut Scope, context: St
     StepEnd::Passed
 }
 
-async fn poll_until(plan: &StepPlan, poll: &PollPlan, scope: &mut Scope, context: StepContext<'_>) -> StepEnd {
+async fn poll_until(
+    plan: &StepPlan,
+    poll: &PollPlan,
+    scope: &mut Scope,
+    context: StepContext<'_>,
+) -> StepEnd {
     let started = Instant::now();
     let mut pause = poll.every;
     loop {
@@ -115,7 +125,8 @@ async fn poll_until(plan: &StepPlan, poll: &PollPlan, scope: &mut Scope, context
                 )),
                 (PollTimeout::Fail, StepEnd::Failed(mut failures)) => {
                     if let Some(first) = failures.first_mut() {
-                        first.title = format!("after polling for {:.1}s: {}", poll.within.as_secs_f64(), first.title);
+                        first.title =
+                            format!("after polling for {:.1}s: {}", poll.within.as_secs_f64(), first.title);
                     }
                     StepEnd::Failed(failures)
                 }
@@ -154,7 +165,11 @@ struct Exchange {
     response: Response,
 }
 
-async fn attempt(plan: &StepPlan, scope: &mut Scope, context: StepContext<'_>) -> (StepEnd, Option<Exchange>) {
+async fn attempt(
+    plan: &StepPlan,
+    scope: &mut Scope,
+    context: StepContext<'_>,
+) -> (StepEnd, Option<Exchange>) {
     let before = context.traffic.count(context.trial);
     let exchange = match &plan.request {
         None => None,
@@ -172,8 +187,21 @@ async fn attempt(plan: &StepPlan, scope: &mut Scope, context: StepContext<'_>) -
     for check in &plan.expect {
         failures.extend(judge(check, plan, scope, &seen, exchange.as_ref(), context));
     }
-    let end = if failures.is_empty() { StepEnd::Passed } else { StepEnd::Failed(failures) };
+    let end = if failures.is_empty() { StepEnd::Passed } else { StepEnd::Failed(readable(failures)) };
     (end, exchange)
+}
+
+/// The exchange is shown once, with the first failure. A name that is undefined because keeping it failed is no
+/// news.
+fn readable(mut failures: Vec<Failure>) -> Vec<Failure> {
+    if failures.iter().any(|f| f.kind != FailureKind::Template) {
+        failures.retain(|f| f.kind != FailureKind::Template);
+    }
+    for follower in failures.iter_mut().skip(1) {
+        follower.curl = None;
+        follower.answer = None;
+    }
+    failures
 }
 
 async fn exchange(

@@ -1,6 +1,6 @@
 //! What a trial's stack said to its providers, as the proxy saw it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,12 +20,19 @@ pub struct Traffic {
     calls: Mutex<BTreeMap<String, Vec<ProviderCall>>>,
     /// Calls that belong to no trial for certain.
     unattributed: Mutex<Vec<ProviderCall>>,
+    /// Keys of the misses that a trial was charged with.
+    charged: Mutex<BTreeSet<String>>,
 }
 
 impl Traffic {
     /// For targets whose providers cannot be wired, and for live runs.
     pub fn unseen() -> Self {
-        Self { proxy: None, calls: Mutex::default(), unattributed: Mutex::default() }
+        Self {
+            proxy: None,
+            calls: Mutex::default(),
+            unattributed: Mutex::default(),
+            charged: Mutex::default(),
+        }
     }
 
     pub fn seen_by(proxy: Proxy) -> Self {
@@ -38,7 +45,9 @@ impl Traffic {
         let proxy = self.proxy.as_ref()?;
         // Calls of an attempt before this one.
         proxy.take_calls(&trial.id);
-        Some(proxy.begin(TrialTag { id: trial.id.clone(), aliases: trial.upstream.iter().cloned().collect() }))
+        Some(
+            proxy.begin(TrialTag { id: trial.id.clone(), aliases: trial.upstream.iter().cloned().collect() }),
+        )
     }
 
     /// Lets the wire tell which trial a request belongs to.
@@ -82,18 +91,13 @@ impl Traffic {
         self.refresh(trial);
         let mut misses: Vec<Failure> =
             lock(&self.calls).get(trial).into_iter().flatten().filter_map(|call| miss(call)).collect();
-        if let (Some(proxy), Outcome::Failed(_)) = (&self.proxy, &outcome) {
-            let mut stray = lock(&self.unattributed);
-            stray.extend(proxy.take_unattributed_calls());
-            let (mine, others): (Vec<_>, Vec<_>) =
-                stray.drain(..).partition(|call| call.suspects.iter().any(|suspect| suspect == trial));
-            misses.extend(mine.iter().filter_map(|call| miss(call)));
-            *stray = others;
-        }
+        lock(&self.charged).extend(lock(&self.calls).get(trial).into_iter().flatten().filter_map(key_of));
         if misses.is_empty() {
             return outcome;
         }
-        if let (Outcome::Failed(failures) | Outcome::Broken(failures), Some(first)) = (&outcome, misses.first_mut()) {
+        if let (Outcome::Failed(failures) | Outcome::Broken(failures), Some(first)) =
+            (&outcome, misses.first_mut())
+        {
             let then: Vec<String> = failures
                 .iter()
                 .map(|f| format!("then {}: {}", f.place.as_deref().unwrap_or("the trial"), f.title))
@@ -111,12 +115,29 @@ impl Traffic {
         }
     }
 
+    /// Whether a miss may be this trial's, without it being certain. Asked once for each miss.
+    pub(super) fn is_suspected(&self, trial: &str) -> bool {
+        let Some(proxy) = &self.proxy else { return false };
+        let mut unattributed = lock(&self.unattributed);
+        unattributed.extend(proxy.take_unattributed_calls());
+        let mut suspected = false;
+        for call in unattributed.iter_mut().filter(|call| miss(call).is_some()) {
+            let before = call.suspects.len();
+            call.suspects.retain(|suspect| suspect != trial);
+            suspected |= call.suspects.len() < before;
+        }
+        suspected
+    }
+
     /// Misses that no trial was charged with; those before the first trial are the stack's boot.
     pub(super) fn stray_misses(&self) -> Vec<String> {
         let Some(proxy) = &self.proxy else { return Vec::new() };
         let mut stray = lock(&self.unattributed);
         stray.extend(proxy.take_unattributed_calls());
-        stray.iter().filter(|call| !call.boot).filter_map(|call| miss(call)).filter_map(|f| f.detail).collect()
+        let charged = lock(&self.charged);
+        let uncharged =
+            |call: &&ProviderCall| !call.boot && key_of(call).is_some_and(|key| !charged.contains(&key));
+        stray.iter().filter(uncharged).filter_map(|call| miss(call)).filter_map(|f| f.detail).collect()
     }
 }
 
@@ -135,19 +156,16 @@ fn seen(call: &ProviderCall) -> ProviderRequestSeen {
 
 fn usage(call: &ProviderCall) -> ProviderUse {
     let (tier, file) = match &call.result {
-        CallResult::Hit { file, normalisers, .. } if normalisers.is_empty() => ("exact".to_owned(), Some(file.clone())),
+        CallResult::Hit { file, normalisers, .. } if normalisers.is_empty() => {
+            ("exact".to_owned(), Some(file.clone()))
+        }
         CallResult::Hit { file, normalisers, .. } => (normalisers.join(", "), Some(file.clone())),
         CallResult::Recorded { file } => ("recorded".to_owned(), Some(file.clone())),
         CallResult::Forwarded => ("forwarded".to_owned(), None),
         CallResult::Miss(_) => ("miss".to_owned(), None),
         CallResult::Failed { .. } => ("failed".to_owned(), None),
     };
-    ProviderUse {
-        provider: call.provider.clone(),
-        endpoint: call.path.clone(),
-        tier,
-        file,
-    }
+    ProviderUse { provider: call.provider.clone(), endpoint: call.path.clone(), tier, file }
 }
 
 /// A call that got no answer from a provider or a recording: why.
@@ -161,4 +179,12 @@ fn miss(call: &ProviderCall) -> Option<Failure> {
         _ => return None,
     };
     Some(Failure { kind, title, place: None, excerpt: None, detail: Some(detail), curl: None, answer: None })
+}
+
+/// What identifies the request of a miss.
+fn key_of(call: &ProviderCall) -> Option<String> {
+    match &call.result {
+        CallResult::Miss(miss) => Some(miss.key.to_string()),
+        _ => None,
+    }
 }

@@ -7,8 +7,8 @@ use super::context::RunContext;
 use super::event::{Event, Failure, FailureKind, Outcome, TrialReport};
 use super::step::{self, StepContext, StepEnd};
 use super::{request, rules};
-use crate::plan::trial::{CasePlan, StepPlan, TrialPlan};
 use crate::plan::template::FillError;
+use crate::plan::trial::{CasePlan, StepPlan, TrialPlan};
 
 /// Runs a trial to its report. Never fails itself: whatever goes wrong is an outcome.
 pub(super) async fn run(context: &RunContext, trial: &TrialPlan) -> TrialReport {
@@ -42,7 +42,11 @@ async fn judged(context: &RunContext, trial: &TrialPlan) -> (Outcome, u32) {
     };
     let mut attempts = 1;
     loop {
-        let outcome = attempt(context, trial).await;
+        let mut outcome = attempt(context, trial, Company::Shared).await;
+        if context.traffic.is_suspected(&trial.id) && !context.stopping() {
+            // A miss came while several trials ran. Alone, it shows whose it is.
+            outcome = attempt(context, trial, Company::Alone).await;
+        }
         let failed = matches!(outcome, Outcome::Failed(_) | Outcome::Broken(_));
         if failed && expected.is_none() && attempts <= context.retries && !context.stopping() {
             attempts += 1;
@@ -50,7 +54,9 @@ async fn judged(context: &RunContext, trial: &TrialPlan) -> (Outcome, u32) {
         }
         let outcome = match (outcome, expected) {
             // A missing recording says nothing about the stack, so it is no expected failure.
-            (Outcome::Failed(failures), Some(reason)) if failures.iter().all(|f| f.kind == FailureKind::Mismatch) => {
+            (Outcome::Failed(failures), Some(reason))
+                if failures.iter().all(|f| f.kind == FailureKind::Mismatch) =>
+            {
                 Outcome::XFailed(reason)
             }
             (Outcome::Passed, Some(reason)) => Outcome::XPassed(reason),
@@ -60,9 +66,16 @@ async fn judged(context: &RunContext, trial: &TrialPlan) -> (Outcome, u32) {
     }
 }
 
-async fn attempt(context: &RunContext, trial: &TrialPlan) -> Outcome {
+/// Whether other trials may run at the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Company {
+    Shared,
+    Alone,
+}
+
+async fn attempt(context: &RunContext, trial: &TrialPlan, company: Company) -> Outcome {
     // Where the wire cannot tell which trial a provider request belongs to, a trial that looks at them runs alone.
-    let alone = trial.case.watches_provider() && !context.scope_is_known;
+    let alone = company == Company::Alone || (trial.case.watches_provider() && !context.scope_is_known);
     let (_shared, _alone) = if alone {
         (None, Some(context.alone.write().await))
     } else {

@@ -79,7 +79,11 @@ pub fn install_tls() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
-async fn over_network(client: &reqwest::Client, base: &str, request: &Request) -> Result<Response, TransportError> {
+async fn over_network(
+    client: &reqwest::Client,
+    base: &str,
+    request: &Request,
+) -> Result<Response, TransportError> {
     let started = Instant::now();
     let answer = client
         .request(request.method.clone(), format!("{base}{}", request.path))
@@ -100,8 +104,9 @@ async fn in_process(router: Router, request: &Request) -> Result<Response, Trans
     if let Some(headers) = inner.headers_mut() {
         headers.extend(request.headers.clone());
     }
-    let inner =
-        inner.body(Body::from(request.body.clone())).map_err(|error| TransportError::Connection(error.to_string()))?;
+    let inner = inner
+        .body(Body::from(request.body.clone()))
+        .map_err(|error| TransportError::Connection(error.to_string()))?;
     let answer = match router.oneshot(inner).await {
         Ok(answer) => answer,
         Err(never) => match never {},
@@ -114,7 +119,10 @@ async fn in_process(router: Router, request: &Request) -> Result<Response, Trans
 
 type ChunkStream<'a> = std::pin::Pin<Box<dyn futures_util::Stream<Item = Result<Bytes, String>> + Send + 'a>>;
 
-async fn read(mut stream: ChunkStream<'_>, started: Instant) -> Result<(Bytes, Vec<Chunk>, BodyEnd), TransportError> {
+async fn read(
+    mut stream: ChunkStream<'_>,
+    started: Instant,
+) -> Result<(Bytes, Vec<Chunk>, BodyEnd), TransportError> {
     let mut body = BytesMut::new();
     let mut chunks = Vec::new();
     while let Some(chunk) = stream.next().await {
@@ -161,7 +169,10 @@ mod tests {
         };
         for transport in [Transport::InProcess(router), Transport::network(&base).expect("builds")] {
             let answer = transport.send(&request, Duration::from_secs(10)).await.expect("answers");
-            assert_eq!((answer.status.as_u16(), &answer.body[..], answer.end), (200, &b"got x"[..], BodyEnd::Complete));
+            assert_eq!(
+                (answer.status.as_u16(), &answer.body[..], answer.end),
+                (200, &b"got x"[..], BodyEnd::Complete)
+            );
         }
     }
 

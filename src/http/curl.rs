@@ -9,8 +9,10 @@ const BODY_SHOWN: usize = 4000;
 pub fn command(request: &Request, base: &str) -> String {
     let mut text = format!("curl -sS -X {} {}", request.method, quoted(&format!("{base}{}", request.path)));
     for (name, value) in &request.headers {
-        let secret = matches!(name.as_str(), "authorization" | "cookie" | "x-api-key" | "x-llamastack-provider-data");
-        let value = if secret { "***".to_owned() } else { String::from_utf8_lossy(value.as_bytes()).into_owned() };
+        let secret =
+            matches!(name.as_str(), "authorization" | "cookie" | "x-api-key" | "x-llamastack-provider-data");
+        let value =
+            if secret { "***".to_owned() } else { String::from_utf8_lossy(value.as_bytes()).into_owned() };
         text.push_str(&format!(" \\\n  -H {}", quoted(&format!("{name}: {value}"))));
     }
     if !request.body.is_empty() {

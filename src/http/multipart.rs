@@ -40,7 +40,8 @@ fn boundary(parts: &[FormPart]) -> String {
     let mut number = 0_u32;
     loop {
         let candidate = format!("runner-boundary-{number:08}");
-        let taken = parts.iter().any(|part| part.data.windows(candidate.len()).any(|w| w == candidate.as_bytes()));
+        let taken =
+            parts.iter().any(|part| part.data.windows(candidate.len()).any(|w| w == candidate.as_bytes()));
         if !taken {
             return candidate;
         }

@@ -36,7 +36,11 @@ pub struct Selection {
 }
 
 /// Expands, selects and lowers; every mistake in the whole tree is reported, selected or not.
-pub fn build(documents: &Documents, settings: &Settings<'_>, selection: &Selection) -> Result<Plan, Problems> {
+pub fn build(
+    documents: &Documents,
+    settings: &Settings<'_>,
+    selection: &Selection,
+) -> Result<Plan, Problems> {
     let mut problems = Problems::default();
     let roots = suite_selectors(settings, &mut problems);
     let mut used = vec![false; selection.selectors.len()];
@@ -139,7 +143,10 @@ fn duplicate_names(file: &CaseFile, problems: &mut Problems) {
         match names.insert(&case.name.value, &case.name) {
             Some(first) => problems.push(
                 case.name
-                    .problem(format!("two cases are named `{}`: their trials would have the same ids", case.name.value))
+                    .problem(format!(
+                        "two cases are named `{}`: their trials would have the same ids",
+                        case.name.value
+                    ))
                     .label("again here")
                     .other(&first.span, "first here"),
             ),
@@ -179,7 +186,9 @@ fn expand(
         names.insert(param.value.clone());
         if !settings.params.iter().any(|(p, _)| p.name == param.value) {
             let known: Vec<&str> = settings.params.iter().map(|(p, _)| p.name.as_str()).collect();
-            problems.push(param.problem(format!("unknown parameter `{}`", param.value)).help(suggestion(param, &known)));
+            problems.push(
+                param.problem(format!("unknown parameter `{}`", param.value)).help(suggestion(param, &known)),
+            );
         }
     }
     names.extend(vars.names().map(|name| name.value.clone()));
@@ -189,7 +198,8 @@ fn expand(
     if let Some(template) = &upstream {
         lower::check_names(template, &names, problems);
     }
-    let context = Context { path, case, settings, selection, vars: &vars, plan: &plan, upstream: upstream.as_ref() };
+    let context =
+        Context { path, case, settings, selection, vars: &vars, plan: &plan, upstream: upstream.as_ref() };
     points(case, settings).into_iter().map(|point| context.trial(&point, problems)).collect()
 }
 
@@ -226,7 +236,11 @@ fn points<'a>(case: &'a Case, settings: &'a Settings<'_>) -> Vec<Point<'a>> {
         return points;
     }
     let with_rows = |point: Point<'a>| {
-        case.rows.iter().map(move |row| Point { client: point.client, params: point.params.clone(), row: Some(row) })
+        case.rows.iter().map(move |row| Point {
+            client: point.client,
+            params: point.params.clone(),
+            row: Some(row),
+        })
     };
     points.into_iter().flat_map(with_rows).collect()
 }
@@ -262,7 +276,14 @@ impl Context<'_> {
             let filled = template.fill_text(&scope);
             filled.map_err(|error| problems.push(Problem::new(error.message).at(&error.span))).ok()
         });
-        TrialPlan { id, case: self.plan.clone(), client: point.client, scope, upstream, skip: self.skip(point) }
+        TrialPlan {
+            id,
+            case: self.plan.clone(),
+            client: point.client,
+            scope,
+            upstream,
+            skip: self.skip(point),
+        }
     }
 
     fn id(&self, point: &Point<'_>) -> String {
@@ -293,7 +314,8 @@ impl Context<'_> {
         let lacks: Vec<&str> = setup.iter().flat_map(|s| &s.lacks).map(|word| word.value.as_str()).collect();
         scope.insert("lacks".to_owned(), json!(lacks));
         // The first value of every parameter, for what depends on the run and not on the trial's own axes.
-        let models = self.settings.params.iter().map(|(p, values)| (p.name.clone(), json!(values.value.first())));
+        let models =
+            self.settings.params.iter().map(|(p, values)| (p.name.clone(), json!(values.value.first())));
         scope.insert("models".to_owned(), Value::Object(models.collect()));
         scope.insert("row".to_owned(), Value::Null);
         scope.insert("setup".to_owned(), json!(setup.map(|s| s.name.value.as_str())));
@@ -314,11 +336,13 @@ impl Context<'_> {
             return Some(format!("{name} empty - skipping test"));
         }
         if let Some((setup, _)) = &self.settings.setup
-            && let Some(lacking) = self.case.requires.iter().find(|r| setup.lacks.iter().any(|l| l.value == r.value))
+            && let Some(lacking) =
+                self.case.requires.iter().find(|r| setup.lacks.iter().any(|l| l.value == r.value))
         {
             return Some(format!("setup {} lacks {}", setup.name.value, lacking.value));
         }
         let internet = self.case.needs.iter().any(|need| need.value == Need::Internet);
-        (internet && !self.selection.internet).then(|| "needs the internet (RUNNER_INTERNET=1 lets it run)".to_owned())
+        (internet && !self.selection.internet)
+            .then(|| "needs the internet (RUNNER_INTERNET=1 lets it run)".to_owned())
     }
 }

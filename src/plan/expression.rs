@@ -28,7 +28,10 @@ static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
 
 /// Lower case without diacritics (canonical decomposition, combining marks dropped).
 pub fn fold(text: &str) -> String {
-    text.nfd().filter(|c| !unicode_normalization::char::is_combining_mark(*c)).collect::<String>().to_lowercase()
+    text.nfd()
+        .filter(|c| !unicode_normalization::char::is_combining_mark(*c))
+        .collect::<String>()
+        .to_lowercase()
 }
 
 /// A compiled expression.
@@ -42,7 +45,10 @@ pub struct Expression {
 enum Kind {
     /// `row.tools` or `models[0].id`: read from the scope as it is, numbers and key order untouched.
     Path(Arc<[Step]>),
-    Compiled { code: Arc<Compiled<'static, 'static>>, roots: BTreeSet<String> },
+    Compiled {
+        code: Arc<Compiled<'static, 'static>>,
+        roots: BTreeSet<String>,
+    },
 }
 
 #[derive(Debug, Clone)]
@@ -69,8 +75,10 @@ impl Expression {
         if let Some(path) = parse_path(trimmed) {
             return Ok(Self { source: trimmed.into(), kind: Kind::Path(path.into()) });
         }
-        let compiled = ENGINE.compile_expression_owned(trimmed.to_owned()).map_err(|error| error_of(&error))?;
-        let roots = compiled.undeclared_variables(false).into_iter().filter(|name| !GLOBALS.contains(&name.as_str()));
+        let compiled =
+            ENGINE.compile_expression_owned(trimmed.to_owned()).map_err(|error| error_of(&error))?;
+        let roots =
+            compiled.undeclared_variables(false).into_iter().filter(|name| !GLOBALS.contains(&name.as_str()));
         let roots = roots.collect();
         let kind = Kind::Compiled { code: Arc::new(compiled), roots };
         Ok(Self { source: trimmed.into(), kind })
@@ -101,11 +109,12 @@ impl Expression {
                         context.insert(root.clone(), value.clone());
                     }
                 }
-                let value = code.eval(minijinja::Value::from(Serde(context))).map_err(|error| {
-                    match roots.iter().find(|root| !scope.contains_key(root.as_str())) {
-                        Some(root) => plain(format!("`{root}` is undefined; known: {}", names(scope))),
-                        None => error_of(&error),
-                    }
+                let value = code.eval(minijinja::Value::from(Serde(context))).map_err(|error| match roots
+                    .iter()
+                    .find(|root| !scope.contains_key(root.as_str()))
+                {
+                    Some(root) => plain(format!("`{root}` is undefined; known: {}", names(scope))),
+                    None => error_of(&error),
                 })?;
                 if value.is_undefined() {
                     return Err(plain(format!("`{}` is undefined", self.source)));

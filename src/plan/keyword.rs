@@ -102,7 +102,11 @@ impl Parser<'_> {
         if self.take("(") {
             let inner = self.either()?;
             let at = self.tokens.get(self.next).map_or(self.end, |(at, _)| *at);
-            return if self.take(")") { Ok(inner) } else { Err(KeywordError { message: "`)` expected".to_owned(), at }) };
+            return if self.take(")") {
+                Ok(inner)
+            } else {
+                Err(KeywordError { message: "`)` expected".to_owned(), at })
+            };
         }
         match self.tokens.get(self.next) {
             Some((_, part)) if !["and", "or", ")"].contains(part) => {

@@ -26,7 +26,8 @@ pub(super) fn case(file: &str, case: &Case, names: &BTreeSet<String>, problems: 
     let mut lowering = Lowering { names: names.clone(), problems };
     let steps: Vec<StepPlan> = case.steps.iter().map(|step| lowering.step(step)).collect();
     let cleanup = case.cleanup.iter().map(|step| lowering.step(step)).collect();
-    let mut rules = |rules: &[Rule]| rules.iter().map(|rule| rule_plan(rule, case, names, lowering.problems)).collect();
+    let mut rules =
+        |rules: &[Rule]| rules.iter().map(|rule| rule_plan(rule, case, names, lowering.problems)).collect();
     CasePlan {
         file: file.to_owned(),
         name: case.name.value.clone(),
@@ -115,9 +116,20 @@ impl Lowering<'_> {
         self.names.extend(options.keep.iter().map(|(name, _)| name.value.clone()));
         let expect = self.checks(&options.expect);
         if expect.is_empty() && options.keep.0.is_empty() && request.is_none() {
-            self.problems.push(Problem::new("this step does nothing").at(&step.span).help("give it a method or `expect`"));
+            self.problems.push(
+                Problem::new("this step does nothing").at(&step.span).help("give it a method or `expect`"),
+            );
         }
-        StepPlan { span: step.span.clone(), name: options.name.clone(), request, for_each, when, poll, expect, keep }
+        StepPlan {
+            span: step.span.clone(),
+            name: options.name.clone(),
+            request,
+            for_each,
+            when,
+            poll,
+            expect,
+            keep,
+        }
     }
 
     fn path(&mut self, path: &Located<String>) -> Template {
@@ -140,7 +152,8 @@ impl Lowering<'_> {
     fn checks(&mut self, checks: &[Located<Check<Node>>]) -> Vec<Located<Check<Template>>> {
         let mut lowered = Vec::new();
         for check in checks {
-            let Ok(value) = check.try_map(&mut |node: &Node| Ok::<_, std::convert::Infallible>(self.template(node)));
+            let Ok(value) =
+                check.try_map(&mut |node: &Node| Ok::<_, std::convert::Infallible>(self.template(node)));
             lowered.push(Located::new(value, check.span.clone()));
         }
         lowered
@@ -158,9 +171,9 @@ impl Lowering<'_> {
         match body {
             Body::Json(node) => BodyPlan::Json(self.template(node)),
             Body::Text(node) => BodyPlan::Text(self.template(node)),
-            Body::Multipart(parts) => {
-                BodyPlan::Multipart(parts.iter().map(|(name, part)| (name.value.clone(), self.part(part))).collect())
-            }
+            Body::Multipart(parts) => BodyPlan::Multipart(
+                parts.iter().map(|(name, part)| (name.value.clone(), self.part(part))).collect(),
+            ),
         }
     }
 
@@ -214,7 +227,11 @@ fn rule_plan(rule: &Rule, case: &Case, names: &BTreeSet<String>, problems: &mut 
             }
             for (types, negated) in [(&rule.type_in, false), (&rule.type_not_in, true)] {
                 if !types.is_empty() {
-                    conditions.push(Condition::ProviderType { param: param.value.clone(), types: words(types), negated });
+                    conditions.push(Condition::ProviderType {
+                        param: param.value.clone(),
+                        types: words(types),
+                        negated,
+                    });
                 }
             }
             if rule.type_in.is_empty() && rule.type_not_in.is_empty() {
@@ -235,19 +252,26 @@ fn rule_plan(rule: &Rule, case: &Case, names: &BTreeSet<String>, problems: &mut 
     if !rule.client_is.is_empty() {
         conditions.push(Condition::Client(rule.client_is.iter().map(|c| c.value).collect()));
     }
+    if !rule.version_is.is_empty() {
+        conditions.push(Condition::Version(words(&rule.version_is)));
+    }
     conditions.extend(rule.env_unset.as_ref().map(|name| Condition::EnvUnset(name.value.clone())));
     if let Some(pair) = &rule.no_provider {
         match pair.split_once('=') {
             Some((api, kind)) => {
-                conditions.push(Condition::NoProvider { api: api.to_owned(), provider_type: kind.to_owned() });
+                conditions
+                    .push(Condition::NoProvider { api: api.to_owned(), provider_type: kind.to_owned() });
             }
-            None => problems.push(pair.problem("write `api=provider_type`, as in `datasetio=remote::nvidia`")),
+            None => {
+                problems.push(pair.problem("write `api=provider_type`, as in `datasetio=remote::nvidia`"))
+            }
         }
     }
     if let Some(pair) = &rule.no_route {
         match pair.split_once(' ') {
             Some((method, path)) => {
-                conditions.push(Condition::NoRoute { method: method.to_owned(), path: path.trim().to_owned() });
+                conditions
+                    .push(Condition::NoRoute { method: method.to_owned(), path: path.trim().to_owned() });
             }
             None => problems.push(pair.problem("write `METHOD /path`, as in `POST /v1/batches`")),
         }

@@ -33,12 +33,16 @@ impl Parameter {
 
     /// One line for `--help`.
     pub fn describe(&self) -> String {
-        let what = UPSTREAM.iter().find(|(name, ..)| *name == self.name).map_or_else(
-            || self.name.replace('_', " "),
-            |(_, _, what)| (*what).to_owned(),
-        );
+        let what = UPSTREAM
+            .iter()
+            .find(|(name, ..)| *name == self.name)
+            .map_or_else(|| self.name.replace('_', " "), |(_, _, what)| (*what).to_owned());
         let cases = if self.cases == 1 { "1 case".to_owned() } else { format!("{} cases", self.cases) };
-        let setups = if self.setups.is_empty() { String::new() } else { format!("; set by {}", self.setups.join(", ")) };
+        let setups = if self.setups.is_empty() {
+            String::new()
+        } else {
+            format!("; set by {}", self.setups.join(", "))
+        };
         format!("Comma-separated {what} ({cases}{setups})")
     }
 
@@ -51,7 +55,8 @@ impl Parameter {
 /// All parameters of a project, upstream's first, others by name.
 pub fn find(setups: &[Setup], files: &[CaseFile]) -> Vec<Parameter> {
     let mut names: Vec<&str> = UPSTREAM.iter().map(|(name, ..)| *name).collect();
-    let taken = files.iter().flat_map(|file| &file.cases).flat_map(|case| &case.params).map(|p| p.value.as_str());
+    let taken =
+        files.iter().flat_map(|file| &file.cases).flat_map(|case| &case.params).map(|p| p.value.as_str());
     let given = setups.iter().flat_map(|setup| setup.defaults.iter()).map(|(name, _)| name.value.as_str());
     let mut others: Vec<&str> = taken.chain(given).filter(|name| !names.contains(name)).collect();
     others.sort_unstable();
@@ -67,7 +72,11 @@ pub fn find(setups: &[Setup], files: &[CaseFile]) -> Vec<Parameter> {
                 .flat_map(|file| &file.cases)
                 .filter(|case| case.params.iter().any(|p| p.value == name))
                 .count(),
-            setups: setups.iter().filter(|s| s.defaults.get(name).is_some()).map(|s| s.name.value.clone()).collect(),
+            setups: setups
+                .iter()
+                .filter(|s| s.defaults.get(name).is_some())
+                .map(|s| s.name.value.clone())
+                .collect(),
         })
         .collect()
 }

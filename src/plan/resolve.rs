@@ -108,7 +108,9 @@ pub fn resolve<'d>(
     let env = resolve_env(inputs, setup.as_ref().map(|(setup, _)| *setup));
     let params = parameters
         .iter()
-        .map(|parameter| (parameter.clone(), resolve_param(parameter, inputs, setup.as_ref().map(|(s, _)| *s))))
+        .map(|parameter| {
+            (parameter.clone(), resolve_param(parameter, inputs, setup.as_ref().map(|(s, _)| *s)))
+        })
         .collect();
     problems.or(Settings { suite, setup, env, params })
 }
@@ -146,8 +148,10 @@ fn resolve_env(inputs: &Inputs, setup: Option<&Setup>) -> BTreeMap<String, Resol
     names
         .into_iter()
         .filter_map(|name| {
-            let flag = inputs.env_flags.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.clone());
-            let own = setup.and_then(|s| Some((s.env.get(name)?.0.clone(), Origin::Setup(s.name.value.clone()))));
+            let flag =
+                inputs.env_flags.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+            let own =
+                setup.and_then(|s| Some((s.env.get(name)?.0.clone(), Origin::Setup(s.name.value.clone()))));
             first([
                 flag.map(|value| (value, Origin::Flag("--env".to_owned()))),
                 inputs.process_env.get(name).map(|value| (value.clone(), Origin::Environment)),
@@ -160,14 +164,21 @@ fn resolve_env(inputs: &Inputs, setup: Option<&Setup>) -> BTreeMap<String, Resol
 }
 
 fn resolve_param(parameter: &Parameter, inputs: &Inputs, setup: Option<&Setup>) -> Resolved<Vec<String>> {
-    let flag = inputs.params.get(&parameter.name).map(|list| (split(list), Origin::Flag(format!("--{}", parameter.flag()))));
+    let flag = inputs
+        .params
+        .get(&parameter.name)
+        .map(|list| (split(list), Origin::Flag(format!("--{}", parameter.flag()))));
     let own = setup.and_then(|setup| {
         let values = setup.defaults.get(&parameter.name)?;
         let values = values.iter().flat_map(|value| split(&value.0)).collect();
         Some((values, Origin::Setup(setup.name.value.clone())))
     });
     let built_in = parameter.built_in().map(|value| (vec![value.to_owned()], Origin::BuiltIn));
-    first([flag, own, built_in]).unwrap_or(Resolved { value: Vec::new(), origin: Origin::BuiltIn, hides: Vec::new() })
+    first([flag, own, built_in]).unwrap_or(Resolved {
+        value: Vec::new(),
+        origin: Origin::BuiltIn,
+        hides: Vec::new(),
+    })
 }
 
 /// A comma list; blanks are dropped, and a value given twice counts once.
@@ -189,9 +200,14 @@ mod tests {
 
     fn documents() -> Documents {
         let mut problems = Problems::default();
-        let mut read = |path: &str, text: &str| crate::schema::parse::<Setup>(&SourceFile::inline(path, text), &mut problems);
+        let mut read = |path: &str, text: &str| {
+            crate::schema::parse::<Setup>(&SourceFile::inline(path, text), &mut problems)
+        };
         let setups = vec![
-            read("setups/ollama.yaml", "name: ollama\nenv: {OLLAMA_URL: u, X: s}\ndefaults: {text_model: a/b, embedding_dimension: 768}\n"),
+            read(
+                "setups/ollama.yaml",
+                "name: ollama\nenv: {OLLAMA_URL: u, X: s}\ndefaults: {text_model: a/b, embedding_dimension: 768}\n",
+            ),
             read("setups/gpt.yaml", "name: gpt\ndefaults: {text_model: 'c, d,c'}\n"),
         ];
         let suite = crate::schema::parse::<Suite>(
@@ -210,13 +226,18 @@ mod tests {
         let parameters = params::find(&documents.setups, &[]);
         let got = match resolve(&documents, &parameters, inputs) {
             Ok(settings) => {
-                let mut lines = vec![format!("setup {:?}", settings.setup.map(|(s, o)| (s.name.value.clone(), o.to_string())))];
+                let mut lines = vec![format!(
+                    "setup {:?}",
+                    settings.setup.map(|(s, o)| (s.name.value.clone(), o.to_string()))
+                )];
                 lines.extend(settings.env.iter().map(|(k, v)| format!("{k}={} ({})", v.value, v.origin)));
                 let set = settings.params.iter().filter(|(_, v)| !v.value.is_empty());
                 lines.extend(set.map(|(p, v)| format!("{}={:?} ({})", p.name, v.value, v.origin)));
                 lines.join("\n")
             }
-            Err(problems) => problems.iter().map(|p| format!("{}; {:?}", p.message, p.help)).collect::<Vec<_>>().join("\n"),
+            Err(problems) => {
+                problems.iter().map(|p| format!("{}; {:?}", p.message, p.help)).collect::<Vec<_>>().join("\n")
+            }
         };
         assert_eq!(got, want);
     }
@@ -251,7 +272,8 @@ mod tests {
 
     #[test]
     fn an_empty_flag_takes_a_value_away() {
-        let inputs = Inputs { setup: Some("gpt".into()), params: pairs(&[("text_model", "")]), ..Inputs::default() };
+        let inputs =
+            Inputs { setup: Some("gpt".into()), params: pairs(&[("text_model", "")]), ..Inputs::default() };
         check(&inputs, "setup Some((\"gpt\", \"--setup\"))\nembedding_dimension=[\"384\"] (built in)");
     }
 

@@ -34,14 +34,16 @@ impl Selector {
             Some((path, case)) => (path, Some(case)),
             None => (written, None),
         };
-        let (case, trial) = match case.map(|case| case.split_once('[').map_or((case, None), |(c, t)| (c, Some(t)))) {
-            Some((case, trial)) => (Some(case.to_owned()), trial.map(|t| format!("[{t}"))),
-            None => (None, None),
-        };
+        let (case, trial) =
+            match case.map(|case| case.split_once('[').map_or((case, None), |(c, t)| (c, Some(t)))) {
+                Some((case, trial)) => (Some(case.to_owned()), trial.map(|t| format!("[{t}"))),
+                None => (None, None),
+            };
         let path = normal(path);
         let is_glob = path.contains(['*', '?', '{', '[']);
         let path = if is_glob {
-            let glob = Glob::new(path).map_err(|error| format!("bad pattern `{written}`: {}", error.kind()))?;
+            let glob =
+                Glob::new(path).map_err(|error| format!("bad pattern `{written}`: {}", error.kind()))?;
             PathForm::Glob(glob.compile_matcher())
         } else {
             PathForm::Plain(path.to_owned())
@@ -60,7 +62,8 @@ impl Selector {
                 path.is_empty() || below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
             }
             PathForm::Glob(glob) => {
-                glob.is_match(candidate.file) || candidate.file.match_indices('/').any(|(at, _)| glob.is_match(&candidate.file[..at]))
+                glob.is_match(candidate.file)
+                    || candidate.file.match_indices('/').any(|(at, _)| glob.is_match(&candidate.file[..at]))
             }
         };
         path && self.case.as_ref().is_none_or(|case| case == candidate.case)
@@ -97,7 +100,11 @@ mod tests {
 
     #[test]
     fn folders_files_cases_and_globs() {
-        check("inference", &["inference/a::x", "inference/b/c::x"], &["inference2/a::x", "safety/inference::x"]);
+        check(
+            "inference",
+            &["inference/a::x", "inference/b/c::x"],
+            &["inference2/a::x", "safety/inference::x"],
+        );
         check("inference/a.yaml", &["inference/a::x"], &["inference/ab::x"]);
         check("test_cases/inference/a::x", &["inference/a::x"], &["inference/a::y"]);
         check("*/vision*", &["inference/vision_chat::x"], &["inference/chat::x"]);

@@ -44,9 +44,14 @@ impl Template {
     pub fn compile(node: &Node, problems: &mut Problems) -> Self {
         match &node.value {
             NodeValue::Text(text) => Self::text(text, &node.span, problems),
-            NodeValue::List(items) => Self::List(items.iter().map(|item| Self::compile(item, problems)).collect()),
+            NodeValue::List(items) => {
+                Self::List(items.iter().map(|item| Self::compile(item, problems)).collect())
+            }
             NodeValue::Map(pairs) => Self::Map(
-                pairs.iter().map(|(key, value)| (key.value.clone(), Self::compile(value, problems))).collect(),
+                pairs
+                    .iter()
+                    .map(|(key, value)| (key.value.clone(), Self::compile(value, problems)))
+                    .collect(),
             ),
             _ => Self::Value(node.to_json()),
         }
@@ -101,9 +106,14 @@ impl Template {
             Self::List(items) if items.iter().all(Self::is_constant) => {
                 Self::Value(items.into_iter().filter_map(Self::into_constant).collect())
             }
-            Self::Map(pairs) if pairs.iter().all(|(_, value)| value.is_constant()) => Self::Value(Value::Object(
-                pairs.into_iter().filter_map(|(key, value)| Some((key, value.into_constant()?))).collect(),
-            )),
+            Self::Map(pairs) if pairs.iter().all(|(_, value)| value.is_constant()) => {
+                Self::Value(Value::Object(
+                    pairs
+                        .into_iter()
+                        .filter_map(|(key, value)| Some((key, value.into_constant()?)))
+                        .collect(),
+                ))
+            }
             other => other,
         }
     }
@@ -153,7 +163,9 @@ impl Template {
                 }
                 Ok(Value::String(text))
             }
-            Self::List(items) => items.iter().map(|item| item.fill(scope)).collect::<Result<_, _>>().map(Value::Array),
+            Self::List(items) => {
+                items.iter().map(|item| item.fill(scope)).collect::<Result<_, _>>().map(Value::Array)
+            }
             Self::Map(pairs) => pairs
                 .iter()
                 .map(|(key, value)| Ok((key.clone(), value.fill(scope)?)))
@@ -173,7 +185,9 @@ impl Template {
 
 impl Placed {
     fn eval(&self, scope: &Scope) -> Result<Value, FillError> {
-        self.expression.eval(scope).map_err(|error| FillError { message: error.message, span: self.span.clone() })
+        self.expression
+            .eval(scope)
+            .map_err(|error| FillError { message: error.message, span: self.span.clone() })
     }
 }
 
@@ -193,7 +207,9 @@ fn hole(inner: &str) -> Result<(Expression, usize), String> {
 fn narrow(span: &Span, source: &str) -> Span {
     let written = span.file.text.get(span.start..span.end).unwrap_or_default();
     match written.find(source) {
-        Some(offset) => Span { start: span.start + offset, end: span.start + offset + source.len(), ..span.clone() },
+        Some(offset) => {
+            Span { start: span.start + offset, end: span.start + offset + source.len(), ..span.clone() }
+        }
         None => span.clone(),
     }
 }
@@ -213,7 +229,9 @@ mod tests {
 
     fn check(yaml: &str, want: Result<Value, &str>) {
         let node = Node::parse(&SourceFile::inline("t.yaml", yaml)).expect("parses");
-        let Value::Object(scope) = json!({"model": "m", "n": 2, "tools": [{"b": 1, "a": 2}]}) else { unreachable!() };
+        let Value::Object(scope) = json!({"model": "m", "n": 2, "tools": [{"b": 1, "a": 2}]}) else {
+            unreachable!()
+        };
         let mut problems = Problems::default();
         let template = Template::compile(&node, &mut problems);
         let got = match problems.iter().next() {
@@ -227,13 +245,19 @@ mod tests {
     fn whole_expressions_keep_their_type_and_text_is_joined() {
         check("{a: '${{ n }}', b: 'x-${{ n }}-${{ model }}'}", Ok(json!({"a": 2, "b": "x-2-m"})));
         check("'${{ {\"k\": {\"v\": n}} }}'", Ok(json!({"k": {"v": 2}})));
-        check("['${{ tools }}', $plain, '{{ left }}']", Ok(json!([[{"b": 1, "a": 2}], "$plain", "{{ left }}"])));
+        check(
+            "['${{ tools }}', $plain, '{{ left }}']",
+            Ok(json!([[{"b": 1, "a": 2}], "$plain", "{{ left }}"])),
+        );
     }
 
     #[test]
     fn mistakes_have_their_place() {
         check("a: 'x ${{ mode }}'", Err("t.yaml:1:11 `mode` is undefined at `mode`; known: model, n, tools"));
-        check("a: '${{ n + }}'", Err("bad expression `n + }}`: syntax error: unexpected end of input, expected expression"));
+        check(
+            "a: '${{ n + }}'",
+            Err("bad expression `n + }}`: syntax error: unexpected end of input, expected expression"),
+        );
         check("a: '${{ n'", Err("bad expression `n`: `${{` without `}}`"));
     }
 }

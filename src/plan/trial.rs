@@ -50,7 +50,9 @@ impl CasePlan {
 impl StepPlan {
     /// As [`CasePlan::watches_provider`], for one step.
     pub fn watches_provider(&self) -> bool {
-        self.expect.iter().any(|check| matches!(check.value, Check::ProviderRequest { .. } | Check::ProviderCalls { .. }))
+        self.expect
+            .iter()
+            .any(|check| matches!(check.value, Check::ProviderRequest { .. } | Check::ProviderCalls { .. }))
     }
 }
 
@@ -66,12 +68,27 @@ pub struct RulePlan {
 #[derive(Debug, Clone)]
 pub enum Condition {
     /// The provider type of this parameter's model is (or is not) one of these.
-    ProviderType { param: String, types: Vec<String>, negated: bool },
-    Target { kinds: Vec<TargetKind>, negated: bool },
+    ProviderType {
+        param: String,
+        types: Vec<String>,
+        negated: bool,
+    },
+    Target {
+        kinds: Vec<TargetKind>,
+        negated: bool,
+    },
     Client(Vec<Client>),
+    /// The stack's version begins with one of these.
+    Version(Vec<String>),
     EnvUnset(String),
-    NoProvider { api: String, provider_type: String },
-    NoRoute { method: String, path: String },
+    NoProvider {
+        api: String,
+        provider_type: String,
+    },
+    NoRoute {
+        method: String,
+        path: String,
+    },
     When(Template),
 }
 

@@ -49,7 +49,8 @@ impl Vars {
             match template.fill(scope) {
                 Ok(value) => _ = scope.insert(name.value.clone(), value),
                 Err(error) => {
-                    problems.push(Problem::new(format!("`{}`: {}", name.value, error.message)).at(&error.span));
+                    problems
+                        .push(Problem::new(format!("`{}`: {}", name.value, error.message)).at(&error.span));
                     scope.insert(name.value.clone(), Value::Null);
                 }
             }
@@ -68,7 +69,8 @@ fn cycle(open: &[(Located<String>, Template)]) -> Problem {
     let mut path: Vec<&Located<String>> = vec![&open[0].0];
     loop {
         let last = path[path.len() - 1];
-        let needs = open.iter().find(|(name, _)| name.value == last.value).map(|(_, t)| roots(t)).unwrap_or_default();
+        let needs =
+            open.iter().find(|(name, _)| name.value == last.value).map(|(_, t)| roots(t)).unwrap_or_default();
         let Some((next, _)) = open.iter().find(|(name, _)| needs.contains(&name.value)) else { break };
         if let Some(start) = path.iter().position(|name| name.value == next.value) {
             path.drain(..start);
@@ -77,5 +79,7 @@ fn cycle(open: &[(Located<String>, Template)]) -> Problem {
         path.push(next);
     }
     let names: Vec<&str> = path.iter().chain(path.first()).map(|name| name.value.as_str()).collect();
-    path[0].problem(format!("these variables need each other: {}", names.join(" → "))).help("give one of them a value of its own")
+    path[0]
+        .problem(format!("these variables need each other: {}", names.join(" → ")))
+        .help("give one of them a value of its own")
 }

@@ -45,7 +45,8 @@ impl std::fmt::Debug for Console {
 
 impl Console {
     pub fn new(options: ConsoleOptions, out: Box<dyn Write + Send>) -> Self {
-        let target = if options.progress { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let target =
+            if options.progress { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         Self { options, out, bar: ProgressBar::with_draw_target(Some(0), target), running: Vec::new() }
     }
 
@@ -57,12 +58,15 @@ impl Console {
                     self.bar.set_style(style);
                 }
                 self.bar.enable_steady_tick(Duration::from_millis(200));
-                let suite = info.suite.as_deref().map_or_else(|| "all cases".to_owned(), |s| format!("suite {s}"));
+                let suite =
+                    info.suite.as_deref().map_or_else(|| "all cases".to_owned(), |s| format!("suite {s}"));
                 let setup = info.setup.as_deref().map(|s| format!(", setup {s}")).unwrap_or_default();
                 let jobs = text::count(info.jobs, "job");
                 self.print(&format!(
                     "{suite}{setup}: {} against {} ({}, {jobs})",
-                    text::count(info.trials, "trial"), info.target, info.mode
+                    text::count(info.trials, "trial"),
+                    info.target,
+                    info.mode
                 ))
             }
             Event::TrialStarted { id } => {
@@ -117,13 +121,18 @@ impl Console {
             Outcome::Broken(_) => ("BROKEN", AnsiColor::Red),
         };
         let mark = self.painted(&format!("{word:>6}"), color);
-        let reason = report.outcome.reason().filter(|_| !failing).map(|r| format!("  {r}")).unwrap_or_default();
-        let again = if report.attempts > 1 { format!(" (attempt {})", report.attempts) } else { String::new() };
+        let reason =
+            report.outcome.reason().filter(|_| !failing).map(|r| format!("  {r}")).unwrap_or_default();
+        let again =
+            if report.attempts > 1 { format!(" (attempt {})", report.attempts) } else { String::new() };
         self.print(&format!("{mark} {:>7} {}{again}{reason}", text::seconds(report.took), report.id))?;
         if self.options.verbosity == Verbosity::Verbose {
             for used in &report.matches {
                 let file = used.file.as_deref().map(|f| format!(" {f}")).unwrap_or_default();
-                self.print(&format!("               {} {}: {}{file}", used.provider, used.endpoint, used.tier))?;
+                self.print(&format!(
+                    "               {} {}: {}{file}",
+                    used.provider, used.endpoint, used.tier
+                ))?;
             }
         }
         Ok(())

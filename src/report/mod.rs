@@ -49,12 +49,17 @@ impl std::str::FromStr for ReportSpec {
     fn from_str(text: &str) -> Result<Self, String> {
         if let Some((kind, path)) = text.split_once('=') {
             let found = ReportKind::of(kind);
-            let kind = found.ok_or_else(|| format!("unknown report `{kind}`: {}", suggestion(kind, &ReportKind::NAMES)))?;
+            let kind = found.ok_or_else(|| {
+                format!("unknown report `{kind}`: {}", suggestion(kind, &ReportKind::NAMES))
+            })?;
             return Ok(Self { kind, path: path.into() });
         }
         let extension = Path::new(text).extension().and_then(|e| e.to_str()).unwrap_or_default();
         let kind = ReportKind::of(extension).ok_or_else(|| {
-            format!("cannot tell the report's kind from `{text}`: write KIND=PATH with one of {}", ReportKind::NAMES.join(", "))
+            format!(
+                "cannot tell the report's kind from `{text}`: write KIND=PATH with one of {}",
+                ReportKind::NAMES.join(", ")
+            )
         })?;
         Ok(Self { kind, path: text.into() })
     }
@@ -78,13 +83,21 @@ impl Reporters {
         let mut lines = Vec::new();
         let mut at_end = Vec::new();
         for spec in specs {
-            let file = create(&spec.path).map_err(|e| format!("cannot write the report {}: {e}", spec.path.display()))?;
+            let file = create(&spec.path)
+                .map_err(|e| format!("cannot write the report {}: {e}", spec.path.display()))?;
             match spec.kind {
                 ReportKind::Jsonl => lines.push(Jsonl::new(BufWriter::new(file))),
                 ReportKind::Junit | ReportKind::Markdown => at_end.push(spec.clone()),
             }
         }
-        Ok(Self { console, lines, at_end, info: RunInfo::default(), finished: Vec::new(), problems: Vec::new() })
+        Ok(Self {
+            console,
+            lines,
+            at_end,
+            info: RunInfo::default(),
+            finished: Vec::new(),
+            problems: Vec::new(),
+        })
     }
 
     pub fn on(&mut self, event: &Event) {
@@ -103,12 +116,17 @@ impl Reporters {
         if let Event::RunFinished(summary) = event {
             for spec in &self.at_end {
                 let text = match spec.kind {
-                    ReportKind::Junit => junit::render(&self.finished, self.info.suite.as_deref().unwrap_or("runner"))
-                        .map_err(std::io::Error::other),
+                    ReportKind::Junit => {
+                        junit::render(&self.finished, self.info.suite.as_deref().unwrap_or("runner"))
+                            .map_err(std::io::Error::other)
+                    }
                     _ => Ok(markdown::render(&self.info, &self.finished, summary)),
                 };
                 let written = text.and_then(|text| std::fs::write(&spec.path, text));
-                note(&mut self.problems, written.map_err(|e| std::io::Error::other(format!("{}: {e}", spec.path.display()))));
+                note(
+                    &mut self.problems,
+                    written.map_err(|e| std::io::Error::other(format!("{}: {e}", spec.path.display()))),
+                );
             }
         }
     }

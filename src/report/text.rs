@@ -44,7 +44,11 @@ pub fn skip_reasons(trials: &[TrialReport]) -> Vec<(usize, &str)> {
 /// `0.12s`, `1m 02.3s`.
 pub fn seconds(took: Duration) -> String {
     let seconds = took.as_secs_f64();
-    if seconds < 60.0 { format!("{seconds:.2}s") } else { format!("{}m {:04.1}s", took.as_secs() / 60, seconds % 60.0) }
+    if seconds < 60.0 {
+        format!("{seconds:.2}s")
+    } else {
+        format!("{}m {:04.1}s", took.as_secs() / 60, seconds % 60.0)
+    }
 }
 
 /// `1 trial`, `2 trials`.

@@ -55,6 +55,8 @@ record! {
         target_is: Vec<Located<TargetKind>>,
         target_is_not: Vec<Located<TargetKind>>,
         client_is: Vec<Located<Client>>,
+        /// What `/v1/version` answers, or its beginning, as `0.3`.
+        version_is: Vec<Located<String>>,
         /// An environment variable that is absent or empty.
         env_unset: Option<Located<String>>,
         /// `api=provider_type` that `/v1/providers` does not list.

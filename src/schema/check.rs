@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::decode::{Decode, Fields};
 use super::step::tagged;
 use crate::check::{
-    Between, Check, ErrorIs, JsonType, Keep, Matcher, Name, Order, Parse, Path, PathCheck, Pattern, ProviderCall, Range,
-    SchemaRef, StatusCodes, StatusIs, StreamFormat, StreamIs, Terminal, Which,
+    Between, Check, ErrorIs, JsonType, Keep, Matcher, Name, Order, Parse, Path, PathCheck, Pattern,
+    ProviderCall, Range, SchemaRef, StatusCodes, StatusIs, StreamFormat, StreamIs, Terminal, Which,
 };
 use crate::source::nearest::suggestion;
 use crate::source::{Node, NodeValue, Problems};
@@ -80,7 +80,10 @@ fn condition(node: &Node) -> Node {
 }
 
 fn call(fields: &Fields<'_>, problems: &mut Problems) -> Option<ProviderCall> {
-    Some(ProviderCall { provider: fields.take("provider", problems)?, endpoint: fields.take("endpoint", problems)? })
+    Some(ProviderCall {
+        provider: fields.take("provider", problems)?,
+        endpoint: fields.take("endpoint", problems)?,
+    })
 }
 
 fn status(node: &Node, problems: &mut Problems) -> Option<StatusIs<Node>> {
@@ -134,8 +137,18 @@ fn error(node: &Node, problems: &mut Problems) -> Option<ErrorIs<Node>> {
 }
 
 const STREAM_KEYS: [&str; 12] = [
-    "format", "terminal", "min_events", "max_events", "name_at", "first", "last", "in_order", "between", "allow_error",
-    "first_within", "largest_gap",
+    "format",
+    "terminal",
+    "min_events",
+    "max_events",
+    "name_at",
+    "first",
+    "last",
+    "in_order",
+    "between",
+    "allow_error",
+    "first_within",
+    "largest_gap",
 ];
 
 fn stream(node: &Node, problems: &mut Problems) -> Option<StreamIs<Node>> {
@@ -147,7 +160,10 @@ fn stream(node: &Node, problems: &mut Problems) -> Option<StreamIs<Node>> {
     Some(StreamIs {
         format: flip(format)?,
         terminal: flip(terminal)?,
-        events: Range { min: fields.take("min_events", problems)?, max: fields.take("max_events", problems)? },
+        events: Range {
+            min: fields.take("min_events", problems)?,
+            max: fields.take("max_events", problems)?,
+        },
         name_at: flip(name_at)?,
         first: fields.take("first", problems)?,
         last: fields.take("last", problems)?,
@@ -195,7 +211,8 @@ fn path_check<'n>(
     own: &[&'static str],
     problems: &mut Problems,
 ) -> Option<(Fields<'n>, PathCheck<Node>)> {
-    let known: Vec<&str> = own.iter().copied().chain(PATH_KEYS).chain(names(Matcher::<Node>::NAMES)).collect();
+    let known: Vec<&str> =
+        own.iter().copied().chain(PATH_KEYS).chain(names(Matcher::<Node>::NAMES)).collect();
     let fields = Fields::of(node, &known, problems)?;
     let at = fields.get("at").map_or(Some(Path::root()), |node| path(node, problems));
     let parse = fields.get("parse").map(|node| choice(node, Parse::ALL, Parse::name, problems));
@@ -216,7 +233,12 @@ fn path(node: &Node, problems: &mut Problems) -> Option<Path> {
 }
 
 /// One of a closed set of names.
-fn choice<C: Copy>(node: &Node, all: &[C], name: fn(C) -> &'static str, problems: &mut Problems) -> Option<C> {
+fn choice<C: Copy>(
+    node: &Node,
+    all: &[C],
+    name: fn(C) -> &'static str,
+    problems: &mut Problems,
+) -> Option<C> {
     let text = String::decode(node, problems)?;
     let found = all.iter().copied().find(|candidate| name(*candidate) == text);
     if found.is_none() {
@@ -281,7 +303,9 @@ fn matcher(name: &str, node: &Node, problems: &mut Problems) -> Option<Matcher<N
         "parts" => Matcher::At(parts(node, problems)?),
         "schema" => Matcher::Schema(schema(node, problems)?),
         "not" => Matcher::Not(group(node, problems)?),
-        _ => Matcher::Either(Vec::<Group>::decode(node, problems)?.into_iter().map(|group| group.0).collect()),
+        _ => {
+            Matcher::Either(Vec::<Group>::decode(node, problems)?.into_iter().map(|group| group.0).collect())
+        }
     })
 }
 

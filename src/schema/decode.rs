@@ -71,7 +71,8 @@ impl<'a> Fields<'a> {
         let fields = Self::any(node, problems)?;
         for (key, _) in fields.pairs {
             if !known.contains(&key.as_str()) {
-                problems.push(key.problem(format!("unknown key `{}`", key.value)).help(suggestion(key, known)));
+                problems
+                    .push(key.problem(format!("unknown key `{}`", key.value)).help(suggestion(key, known)));
             }
         }
         Some(fields)

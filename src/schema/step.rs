@@ -116,14 +116,17 @@ impl Decode for Step {
             problems.push(problem.label("a second method").other(&first.0.span, "first here"));
         }
         let action = match methods.first() {
-            Some((method, path)) => Some(Action {
-                method: method.clone(),
-                path: Located::<String>::decode(path, problems)?,
-            }),
+            Some((method, path)) => {
+                Some(Action { method: method.clone(), path: Located::<String>::decode(path, problems)? })
+            }
             None => None,
         };
-        let rest: Vec<_> =
-            fields.pairs().iter().filter(|(key, _)| StepOptions::KEYS.contains(&key.as_str())).cloned().collect();
+        let rest: Vec<_> = fields
+            .pairs()
+            .iter()
+            .filter(|(key, _)| StepOptions::KEYS.contains(&key.as_str()))
+            .cloned()
+            .collect();
         let rest = Node { value: NodeValue::Map(rest), span: node.span.clone() };
         let options = StepOptions::decode(&rest, problems)?;
         if action.is_none() && (options.body.is_some() || options.poll.is_some()) {
@@ -145,7 +148,8 @@ pub(crate) fn tagged<'a>(
     match fields.pairs() {
         [(key, value)] if known.contains(&key.as_str()) => Some((key, value)),
         [(key, _)] => {
-            problems.push(key.problem(format!("unknown {what} `{}`", key.value)).help(suggestion(key, known)));
+            problems
+                .push(key.problem(format!("unknown {what} `{}`", key.value)).help(suggestion(key, known)));
             None
         }
         pairs => {

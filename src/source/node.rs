@@ -44,7 +44,9 @@ impl Node {
                 let message = whole.split(" at line ").next().unwrap_or(&whole).trim().to_owned();
                 let problem = Problem::new(format!("not valid YAML: {message}"));
                 Err(match span {
-                    Some(span) => problem.at(&span).help("check indentation, quotes and brackets around this place"),
+                    Some(span) => {
+                        problem.at(&span).help("check indentation, quotes and brackets around this place")
+                    }
                     None => problem.help(format!("in {}", file.path.display())),
                 })
             }

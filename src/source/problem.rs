@@ -45,7 +45,9 @@ impl Problem {
 
     /// The problem as printed: message, `file:line:column`, the quoted line, what to do.
     pub fn render(&self, color: bool) -> String {
-        let mut group = Level::ERROR.primary_title(self.message.as_str()).elements(std::iter::empty::<annotate_snippets::Element<'_>>());
+        let mut group = Level::ERROR
+            .primary_title(self.message.as_str())
+            .elements(std::iter::empty::<annotate_snippets::Element<'_>>());
         if let Some(span) = &self.span {
             group = group.element(self.snippet(span));
             if let Some((other, label)) = self.other.as_ref().filter(|(other, _)| other.file != span.file) {
@@ -134,7 +136,8 @@ impl Problems {
         let mut sorted: Vec<&Problem> = self.0.iter().collect();
         sorted.sort_by(|a, b| place(a).cmp(&place(b)));
         let mut text = sorted.iter().map(|p| p.render(color)).collect::<Vec<_>>().join("\n\n");
-        let count = if sorted.len() == 1 { "1 problem".to_owned() } else { format!("{} problems", sorted.len()) };
+        let count =
+            if sorted.len() == 1 { "1 problem".to_owned() } else { format!("{} problems", sorted.len()) };
         text.push_str(&format!("\n\n{count} found; nothing was run"));
         text
     }

@@ -45,8 +45,10 @@ impl Project {
         if top.is_dir() {
             walk(&top, &mut found)?;
         }
-        let mut relative: Vec<PathBuf> =
-            found.into_iter().filter_map(|path| path.strip_prefix(&self.root).map(Path::to_owned).ok()).collect();
+        let mut relative: Vec<PathBuf> = found
+            .into_iter()
+            .filter_map(|path| path.strip_prefix(&self.root).map(Path::to_owned).ok())
+            .collect();
         relative.sort();
         Ok(relative)
     }
