@@ -27,7 +27,7 @@ pub(super) struct Cli {
 #[derive(Debug, Clone, Subcommand)]
 pub(super) enum Action {
     /// Print every resolved value and where it came from
-    Explain(RunArgs),
+    Explain(Box<RunArgs>),
     /// Serve the in-process stack on a port of 127.0.0.1
     Serve(ServeArgs),
     /// Serve only the record/replay proxy, for a stack that somebody else starts

@@ -49,7 +49,7 @@ pub(super) fn explain(options: &RunOptions, settings: &Settings<'_>, plan: &Plan
         Some((setup, origin)) => row("setup", setup.name.value.clone(), origin.to_string()),
         None => row("setup", "(none)".into(), "built in".into()),
     }
-    row("stack-config", options.target.value.clone(), origin(&options.target, |v| v.clone()));
+    row("stack-config", options.target.value.clone(), origin(&options.target, std::clone::Clone::clone));
     row("stack", options.stack.clone(), String::new());
     row("inference-mode", options.mode.value.to_string(), origin(&options.mode, ToString::to_string));
     row(

@@ -90,7 +90,7 @@ impl Traffic {
     pub(super) fn settle(&self, trial: &str, outcome: Outcome) -> Outcome {
         self.refresh(trial);
         let mut misses: Vec<Failure> =
-            lock(&self.calls).get(trial).into_iter().flatten().filter_map(|call| miss(call)).collect();
+            lock(&self.calls).get(trial).into_iter().flatten().filter_map(miss).collect();
         lock(&self.charged).extend(lock(&self.calls).get(trial).into_iter().flatten().filter_map(key_of));
         if misses.is_empty() {
             return outcome;
@@ -137,7 +137,7 @@ impl Traffic {
         let charged = lock(&self.charged);
         let uncharged =
             |call: &&ProviderCall| !call.boot && key_of(call).is_some_and(|key| !charged.contains(&key));
-        stray.iter().filter(uncharged).filter_map(|call| miss(call)).filter_map(|f| f.detail).collect()
+        stray.iter().filter(uncharged).filter_map(miss).filter_map(|f| f.detail).collect()
     }
 }
 
@@ -184,7 +184,7 @@ fn miss(call: &ProviderCall) -> Option<Failure> {
 /// What identifies the request of a miss.
 fn key_of(call: &ProviderCall) -> Option<String> {
     match &call.result {
-        CallResult::Miss(miss) => Some(miss.key.to_string()),
+        CallResult::Miss(miss) => Some(miss.key.clone()),
         _ => None,
     }
 }

@@ -263,7 +263,7 @@ fn rule_plan(rule: &Rule, case: &Case, names: &BTreeSet<String>, problems: &mut 
                     .push(Condition::NoProvider { api: api.to_owned(), provider_type: kind.to_owned() });
             }
             None => {
-                problems.push(pair.problem("write `api=provider_type`, as in `datasetio=remote::nvidia`"))
+                problems.push(pair.problem("write `api=provider_type`, as in `datasetio=remote::nvidia`"));
             }
         }
     }

@@ -79,10 +79,8 @@ impl Scrubber {
 
     pub(crate) fn json(&self, value: &mut Value) {
         match value {
-            Value::String(text) => {
-                if self.secrets.iter().any(|secret| text.contains(secret)) {
-                    *text = self.text(text);
-                }
+            Value::String(text) if self.secrets.iter().any(|secret| text.contains(secret)) => {
+                *text = self.text(text);
             }
             Value::Array(items) => items.iter_mut().for_each(|item| self.json(item)),
             Value::Object(members) => {

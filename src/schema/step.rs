@@ -89,7 +89,7 @@ pub enum Body {
 #[derive(Debug, Clone)]
 pub enum Part {
     Field(Node),
-    File(FilePart),
+    File(Box<FilePart>),
 }
 
 record! {
@@ -183,6 +183,6 @@ impl Decode for Part {
         if sources.iter().filter(|given| **given).count() != 1 {
             problems.push(node.problem("a file to upload needs exactly one of `text`, `jsonl`, `path`"));
         }
-        Some(Self::File(file))
+        Some(Self::File(Box::new(file)))
     }
 }

@@ -12,7 +12,7 @@ pub fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
 }
 
 /// Help text for an unknown name: the nearest one, else all that are known.
-pub fn suggestion<'a>(wrong: &str, known: &[&'a str]) -> String {
+pub fn suggestion(wrong: &str, known: &[&str]) -> String {
     if let Some(name) = nearest(wrong, known.iter().copied()) {
         return format!("did you mean `{name}`?");
     }

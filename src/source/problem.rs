@@ -13,7 +13,7 @@ pub struct Problem {
     /// Short text under the marked place.
     pub label: Option<String>,
     /// A second place that matters, as the first of two definitions.
-    pub other: Option<(Span, String)>,
+    pub other: Option<Box<(Span, String)>>,
     /// What to do about it.
     pub help: Option<String>,
 }
@@ -34,7 +34,7 @@ impl Problem {
     }
 
     pub fn other(mut self, span: &Span, label: impl Into<String>) -> Self {
-        self.other = Some((span.clone(), label.into()));
+        self.other = Some(Box::new((span.clone(), label.into())));
         self
     }
 
@@ -50,7 +50,7 @@ impl Problem {
             .elements(std::iter::empty::<annotate_snippets::Element<'_>>());
         if let Some(span) = &self.span {
             group = group.element(self.snippet(span));
-            if let Some((other, label)) = self.other.as_ref().filter(|(other, _)| other.file != span.file) {
+            if let Some((other, label)) = self.other.as_deref().filter(|(other, _)| other.file != span.file) {
                 let mark = AnnotationKind::Context.span(range(other)).label(label.as_str());
                 group = group.element(
                     Snippet::source(other.file.text.as_str())
@@ -74,7 +74,7 @@ impl Problem {
         let mut snippet = Snippet::source(span.file.text.as_str())
             .path(span.file.path.to_string_lossy().into_owned())
             .annotation(mark);
-        if let Some((other, label)) = self.other.as_ref().filter(|(other, _)| other.file == span.file) {
+        if let Some((other, label)) = self.other.as_deref().filter(|(other, _)| other.file == span.file) {
             snippet = snippet.annotation(AnnotationKind::Context.span(range(other)).label(label.as_str()));
         }
         snippet
