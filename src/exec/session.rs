@@ -12,7 +12,7 @@ use crate::record::{self, Mode, ProviderUpstream, Proxy, ProxyOptions};
 use crate::schema::StackDefinition;
 use crate::schema::case::TargetKind;
 use crate::source::Problems;
-use crate::stack::{ConfigError, RunConfig, Stack, StackError};
+use crate::stack::{ConfigError, OFFLINE, RunConfig, Stack, StackError};
 use crate::target::{self, LaunchSpec, Running, StackSource, StartError, TargetSpec};
 
 /// How long a stack may take to answer when its definition does not say.
@@ -112,7 +112,7 @@ impl Session {
 
     async fn embed(spec: SessionSpec<'_>, source: &StackSource) -> Result<Self, SessionError> {
         let mut env = spec.env.clone();
-        env.extend(dummy_keys(&spec));
+        env.extend(replay_env(&spec));
         let mut config = match source {
             StackSource::Distribution(name) => RunConfig::distribution(name, &env),
             StackSource::AdHoc(list) => RunConfig::ad_hoc(list, &env),
@@ -258,9 +258,11 @@ async fn start_proxy(
     }
 }
 
-/// In replay, a key that is missing gets a dummy, so that a stack boots with the providers the models need.
-fn dummy_keys(spec: &SessionSpec<'_>) -> Vec<(String, String)> {
-    let replays = matches!(spec.mode, Mode::Replay);
+/// In replay, a key that is missing gets a dummy, so that a stack boots with the providers the models need, and
+/// our own stack is told to connect nowhere.
+fn replay_env(spec: &SessionSpec<'_>) -> Vec<(String, String)> {
+    let replays = spec.mode == Mode::Replay;
+    let offline = replays.then(|| (OFFLINE.to_owned(), "1".to_owned()));
     let missing = |name: &String| spec.env.get(name).is_none_or(String::is_empty);
     spec.stack
         .providers
@@ -268,13 +270,14 @@ fn dummy_keys(spec: &SessionSpec<'_>) -> Vec<(String, String)> {
         .filter(|(name, _)| replays && spec.wanted_providers.contains(&name.value))
         .filter_map(|(_, wiring)| wiring.key_env.clone().filter(missing))
         .map(|key| (key, "replay-needs-no-key".to_owned()))
+        .chain(offline)
         .collect()
 }
 
 /// Puts the proxy in front of every provider that the stack will use, through the variables it reads.
 async fn wire(spec: &SessionSpec<'_>) -> Result<(Vec<(String, String)>, Traffic), SessionError> {
     let mut child: BTreeMap<String, String> = spec.env.clone();
-    child.extend(dummy_keys(spec));
+    child.extend(replay_env(spec));
     if spec.mode == Mode::Live {
         return Ok((child.into_iter().collect(), Traffic::unseen()));
     }

@@ -43,6 +43,7 @@ impl RunConfig {
             store: folder.map_or(StoreConfig::Memory, |folder| {
                 StoreConfig::File(PathBuf::from(folder).join("sql_store.db"))
             }),
+            fetches_images: !env.contains_key(super::config::OFFLINE),
         })
     }
 }

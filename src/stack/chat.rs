@@ -74,7 +74,7 @@ async fn prepare(shared: &Shared, mut params: Map<String, Value>) -> Result<Prep
     if remote.remote.dialect.inlines_images()
         && let Some(messages) = params.get_mut("messages")
     {
-        images::inline(&remote.http, messages).await?;
+        images::inline(&remote.http, messages, shared.fetches_images).await?;
     }
     let body = outbound::body(&request_types::CHAT, CHAT_ORDER, &params, &model.provider_resource_id);
     let messages = params.remove("messages").unwrap_or_default();

@@ -24,7 +24,12 @@ pub struct RunConfig {
     pub(crate) providers: Vec<Provider>,
     pub(crate) models: Vec<ModelInput>,
     pub(crate) store: StoreConfig,
+    /// Whether images behind an address may be fetched; not while a run must stay on this machine.
+    pub(crate) fetches_images: bool,
 }
+
+/// Set to anything, this variable keeps the stack from fetching what a request names.
+pub const OFFLINE: &str = "RUNNER_OFFLINE";
 
 /// A provider that takes part, its configuration resolved.
 #[derive(Clone)]
@@ -124,6 +129,7 @@ impl RunConfig {
             apis,
             models: read_models(&config, &place)?,
             store: read_store(&config, env),
+            fetches_images: !env.contains_key(OFFLINE),
             providers,
         })
     }

@@ -8,13 +8,21 @@ use serde_json::Value;
 /// The largest image that is fetched.
 const MAX_IMAGE_BYTES: usize = 32 << 20;
 
-/// Replaces every image address by a data URL.
-pub(crate) async fn inline(http: &reqwest::Client, messages: &mut Value) -> Result<(), ApiError> {
+/// Replaces every image address by a data URL; refuses addresses where nothing may be fetched.
+pub(crate) async fn inline(
+    http: &reqwest::Client,
+    messages: &mut Value,
+    fetches: bool,
+) -> Result<(), ApiError> {
     for message in messages.as_array_mut().into_iter().flatten() {
         let Some(Value::Array(parts)) = message.get_mut("content") else { continue };
         for part in parts {
             let Some(url) = part.pointer_mut("/image_url/url") else { continue };
             if let Some(address) = url.as_str().filter(|url| url.starts_with("http")) {
+                if !fetches {
+                    let reason = "images are not fetched while provider traffic is replayed; send a data URL";
+                    return Err(ApiError::Value(reason.into()));
+                }
                 *url = fetch(http, address).await?.into();
             }
         }

@@ -19,7 +19,7 @@
 //! - The addresses of Fireworks, Together, Anthropic and Gemini can be configured; upstream's are fixed.
 //!
 //! Invariant: nothing here knows of cases, plans or recordings, and nothing connects anywhere but to the
-//! configured providers and, for Ollama and SambaNova, to the images a request names.
+//! configured providers and, for Ollama and SambaNova and unless [`OFFLINE`] is set, to the images a request names.
 
 mod adhoc;
 mod assemble;
@@ -63,7 +63,7 @@ mod recorded_tests;
 #[cfg(test)]
 mod tests;
 
-pub use config::{Env, ProviderAddress, RunConfig};
+pub use config::{Env, OFFLINE, ProviderAddress, RunConfig};
 pub use config_error::ConfigError;
 
 use client::Remote;
@@ -88,6 +88,7 @@ struct Shared {
     remotes: IndexMap<String, Remote>,
     models: Models,
     store: Option<Store>,
+    fetches_images: bool,
     warnings: Mutex<Vec<StackWarning>>,
 }
 
@@ -157,6 +158,7 @@ impl Stack {
             providers: config.providers,
             models: Models::default(),
             store,
+            fetches_images: config.fetches_images,
             warnings: Mutex::default(),
         };
         for input in config.models {
