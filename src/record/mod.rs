@@ -43,7 +43,11 @@ mod recording;
 mod redact;
 mod scope;
 mod serve;
+#[cfg(test)]
+mod shared_recordings;
 mod store;
+#[cfg(test)]
+mod whole_path;
 mod write;
 
 pub use calls::{CallResult, ProviderCall, Tokens};

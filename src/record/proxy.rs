@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use super::Mode;
-use super::calls::{CallLog, ProviderCall};
+use super::calls::ProviderCall;
 use super::forward::Forwarder;
 use super::problem::RecordingProblem;
 use super::redact::Scrubber;

@@ -8,7 +8,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use futures_util::{StreamExt, stream};
+use futures_util::{Stream, StreamExt, stream};
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
@@ -226,7 +226,18 @@ fn replayed(answer: Answer) -> Response {
 /// A body in these pieces; with a `cut`, the connection breaks after the last.
 fn pieces(chunks: Vec<Bytes>, cut: Option<String>) -> Body {
     let end = cut.map(|reason| Err(std::io::Error::other(reason)));
-    Body::from_stream(stream::iter(chunks.into_iter().map(Ok).chain(end)))
+    flushed(stream::iter(chunks.into_iter().map(Ok).chain(end)))
+}
+
+/// A body from `chunks`, in which an error breaks the connection only after what came before it was written out: the
+/// server flushes when a body has nothing ready, and drops what it holds when a body fails.
+fn flushed(chunks: impl Stream<Item = Result<Bytes, std::io::Error>> + Send + 'static) -> Body {
+    Body::from_stream(chunks.then(|chunk| async move {
+        if chunk.is_err() {
+            tokio::task::yield_now().await;
+        }
+        chunk
+    }))
 }
 
 /// An error as OpenAI's clients understand it, marked as not worth a retry.
@@ -295,7 +306,7 @@ impl Forwarding {
         let status = upstream.status();
         let headers = end_to_end(upstream.headers());
         let (to_client, from_us) = mpsc::channel(CHUNKS_AHEAD);
-        let mut response = Response::new(Body::from_stream(ReceiverStream::new(from_us)));
+        let mut response = Response::new(flushed(ReceiverStream::new(from_us)));
         *response.status_mut() = status;
         *response.headers_mut() = headers.clone();
         let _ = head.send(response);

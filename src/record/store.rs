@@ -328,7 +328,7 @@ impl Recorder {
             let file = format!("responses/{stem}{suffix}.json");
             match self.write(&recording, &file, false) {
                 Err(PutError::Io { source, .. }) if source.kind() == std::io::ErrorKind::AlreadyExists => {
-                    number += 1
+                    number += 1;
                 }
                 Err(error) => return Err(error),
                 Ok(()) => return Ok(file),

@@ -248,6 +248,7 @@ pub fn upstream_hash(request: &Value, test_id: Option<Option<&str>>) -> String {
 mod tests {
     use super::*;
 
+    #[expect(clippy::needless_pass_by_value, reason = "`json!` builds its arguments in place")]
     fn file(url: &str, endpoint: &str, body: Value, response: Value) -> Value {
         json!({
             "test_id": "tests/integration/a.py::b",
