@@ -1,5 +1,6 @@
 //! Choosing the recording that answers a request. Pure: entries in, a choice out.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -146,12 +147,16 @@ fn in_order(found: &[Arc<Entry>], is_owner: impl Fn(&Owner) -> bool) -> Vec<Arc<
             mine.map(move |answer| (entry.format, answer, entry)).collect::<Vec<_>>()
         })
         .collect();
-    // After a crash two files may claim the same place; the newer recording is the right one.
-    ordered.sort_by(|(format_a, answer_a, a), (format_b, answer_b, b)| {
-        (format_a, answer_a, &b.timestamp, &a.file).cmp(&(format_b, answer_b, &a.timestamp, &b.file))
-    });
-    if ordered.first().is_some_and(|(format, ..)| *format == FileFormat::Native) {
-        ordered.retain(|(format, ..)| *format == FileFormat::Native);
+    // After a crash two of our files may claim the same place; the newer one is right. Upstream's have no time.
+    let age = |entry: &Entry| match entry.format {
+        FileFormat::Native => Reverse(entry.timestamp.clone()),
+        FileFormat::Upstream => Reverse(String::new()),
+    };
+    ordered.sort_by_cached_key(|(format, answer, entry)| (*format, *answer, age(entry), entry.file.clone()));
+    if let Some((format, first, _)) = ordered.first().copied() {
+        ordered.retain(|(other, answer, _)| {
+            *other == format && (format == FileFormat::Native || *answer == first)
+        });
         ordered.dedup_by_key(|(_, answer, _)| *answer);
     }
     ordered.into_iter().map(|(_, _, entry)| Arc::clone(entry)).collect()
@@ -326,6 +331,18 @@ mod tests {
             [ask(&catalogue, &trials, "x"), ask(&catalogue, &trials, "x")],
             ["own 0 Same", "own 0 Same"]
         );
+    }
+
+    #[test]
+    fn of_upstreams_leftovers_only_the_addressable_one_answers() {
+        let upstream = |file: &str, answer| Entry {
+            format: FileFormat::Upstream,
+            ..entry(file, "x", Some("a"), answer)
+        };
+        let catalogue = Catalogue::new([upstream("a-stale", 2), upstream("b-current", 1)]);
+        let trials = Arc::new(ActiveTrials::default());
+        let _guard = begin(&trials, "a");
+        assert_eq!([ask(&catalogue, &trials, "x"), ask(&catalogue, &trials, "x")], ["b-current 0 Same"; 2]);
     }
 
     #[test]
