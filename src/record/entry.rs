@@ -48,6 +48,9 @@ pub struct Entry {
 /// Digits of a level key that an entry holds. A match at a level is confirmed on the full requests.
 const LEVEL_DIGITS: usize = 16;
 
+/// The place that an upstream file gets which upstream itself would not find.
+const LEFTOVER: u32 = 3;
+
 /// Exact key in full, and the shortened keys of all levels.
 pub(crate) fn keys_of(request: &WireRequest) -> (String, Vec<String>) {
     let levels = normalise::levels(request);
@@ -90,7 +93,7 @@ pub(crate) fn load(path: &Path) -> Result<Option<Loaded>, ProblemKind> {
     let answer = match upstream::is_named_by_hash(&value, &stem) {
         true if has_extra_body => 1,
         true => 2,
-        false => 3,
+        false => LEFTOVER,
     };
     match upstream::read(value)? {
         Upstream::Skipped(_) => Ok(None),
@@ -136,6 +139,11 @@ impl Entry {
             owners: loaded.owners.clone(),
             request_length: request.body.json().map_or(0, |body| body.to_string().len()),
         }
+    }
+
+    /// A file of upstream's that upstream itself would not find.
+    pub(crate) fn is_leftover(&self) -> bool {
+        self.format == FileFormat::Upstream && self.owners.iter().all(|owner| owner.answers == [LEFTOVER])
     }
 
     /// The key with all normalisers applied, shortened.

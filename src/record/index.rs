@@ -5,14 +5,15 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 
 use super::entry::{Entry, FileFormat, read_entry};
 use super::key::sha256_hex;
 use super::normalise;
-use super::problem::{ProblemKind, RecordingProblem};
+use super::problem::RecordingProblem;
+use super::scan::{Listed, list, read_all, stat, timestamp};
 
 /// Raised when the tables change; an index of another layout is built anew.
 const LAYOUT: u32 = 1;
@@ -28,15 +29,6 @@ pub(crate) struct Synced {
     pub(crate) connection: Connection,
     pub(crate) entries: Vec<Entry>,
     pub(crate) problems: Vec<RecordingProblem>,
-}
-
-/// A file as the directory listing shows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Listed {
-    file: String,
-    /// Nanoseconds since 1970.
-    modified: i64,
-    size: i64,
 }
 
 /// Reads the recordings below `dir`, from the index where it is current and from the files where it is not.
@@ -274,73 +266,12 @@ pub(crate) fn native_files(connection: &Connection, key: &str) -> rusqlite::Resu
         .collect()
 }
 
-/// Reads files on all cores; the order of the result is that of `files`.
-fn read_all(dir: &Path, files: &[Listed]) -> Vec<(Listed, Result<Option<Entry>, RecordingProblem>)> {
-    let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let share = files.len().div_ceil(workers).max(1);
-    let read = |file: &Listed| (file.clone(), read_entry(dir, &file.file, &timestamp(file.modified)));
-    std::thread::scope(|scope| {
-        let handles: Vec<_> = files
-            .chunks(share)
-            .map(|part| scope.spawn(move || part.iter().map(read).collect::<Vec<_>>()))
-            .collect();
-        // A worker that panics leaves its files out of the index, so the next start reads them again.
-        handles.into_iter().flat_map(|handle| handle.join().unwrap_or_default()).collect()
-    })
-}
-
-/// Every `*.json` below `dir`, hidden files and folders left out, in order of names.
-fn list(dir: &Path, problems: &mut Vec<RecordingProblem>) -> Vec<Listed> {
-    let mut listed = Vec::new();
-    let mut folders = vec![dir.to_path_buf()];
-    while let Some(folder) = folders.pop() {
-        let entries = match std::fs::read_dir(&folder) {
-            Ok(entries) => entries,
-            Err(error) => {
-                let kind = match error.kind() {
-                    std::io::ErrorKind::NotFound => ProblemKind::DirectoryMissing,
-                    _ => ProblemKind::DirectoryUnreadable { message: error.to_string() },
-                };
-                problems.push(RecordingProblem { file: folder, kind });
-                continue;
-            }
-        };
-        for entry in entries.flatten() {
-            let path = entry.path();
-            let name = entry.file_name();
-            if name.as_encoded_bytes().starts_with(b".") {
-                continue;
-            }
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "json") {
-                listed.extend(stat(dir, &path));
-            }
-        }
-    }
-    listed.sort_by(|a, b| a.file.cmp(&b.file));
-    listed
-}
-
-fn stat(dir: &Path, path: &Path) -> Option<Listed> {
-    let meta = std::fs::metadata(path).ok()?;
-    let modified = meta.modified().ok()?.duration_since(UNIX_EPOCH).ok()?.as_nanos();
-    Some(Listed {
-        file: path.strip_prefix(dir).ok()?.to_string_lossy().replace('\\', "/"),
-        modified: i64::try_from(modified).unwrap_or(i64::MAX),
-        size: i64::try_from(meta.len()).unwrap_or(i64::MAX),
-    })
-}
-
-fn timestamp(nanoseconds: i64) -> String {
-    jiff::Timestamp::from_nanosecond(i128::from(nanoseconds)).map(|at| format!("{at:.3}")).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::record::problem::ProblemKind;
 
     fn upstream_file(prompt: &str) -> String {
         json!({

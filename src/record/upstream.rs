@@ -10,9 +10,9 @@ use serde_json::{Map, Value, json};
 
 use super::canonical::{self, Style};
 use super::key::{WireBody, WireRequest, sha256_hex};
-use super::normalise::flatten_extra_body;
 use super::problem::ProblemKind;
 use super::recording::{Answer, AnswerBody, AnswerChunk};
+use super::rules::flatten_extra_body;
 
 /// What an upstream file turned out to be.
 #[derive(Debug, Clone, PartialEq)]

@@ -427,6 +427,8 @@ async fn what_cannot_be_answered_says_why() {
     let unknown = reqwest::get(url).await.unwrap();
     assert_eq!(unknown.status(), 404);
     assert!(unknown.text().await.unwrap().contains("one of: openai"));
+    let logged = replaying.take_boot_calls();
+    assert!(matches!(&logged[..], [call] if matches!(call.result, CallResult::Failed { .. })), "{logged:?}");
 
     let live = proxy(Mode::Live, dir.path(), NOWHERE).await;
     let unreachable = ask(&live, "hi").await.unwrap();
