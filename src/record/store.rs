@@ -42,7 +42,12 @@ pub(crate) struct Shelf {
 impl Replay {
     /// Opens a directory. Unusable files, or a directory that is missing, are returned as problems.
     pub fn open(dir: &Path) -> (Self, Vec<RecordingProblem>) {
-        let synced = synchronise(dir, cache_directory().as_deref());
+        Self::open_with_cache(dir, cache_directory().as_deref())
+    }
+
+    /// As [`Replay::open`], with the index of a read-only directory kept below `cache`, or in memory.
+    pub(crate) fn open_with_cache(dir: &Path, cache: Option<&Path>) -> (Self, Vec<RecordingProblem>) {
+        let synced = synchronise(dir, cache);
         (Self { shelf: Shelf::new(dir, synced.entries) }, synced.problems)
     }
 
