@@ -1,5 +1,6 @@
 //! What the stack asked its providers, as assertions and reports need it.
 
+use std::fmt;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,7 @@ use tokio::sync::watch;
 
 use super::catalogue::ScopeTier;
 use super::miss::Miss;
+use super::normalise::NORMALISERS;
 use super::scope::{Caller, lock};
 
 /// One request that the stack sent to a provider, and what became of it.
@@ -56,6 +58,31 @@ impl CallResult {
     /// Whether a recording made for the asking trial itself was served.
     pub fn same_scope(&self) -> bool {
         matches!(self, Self::Hit { scope: ScopeTier::Same, .. })
+    }
+}
+
+/// For reports: `exact`, `matched after dropping nulls and masking ids`, `miss`, …
+impl fmt::Display for CallResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hit { normalisers, scope, .. } => {
+                let doing: Vec<_> =
+                    NORMALISERS.iter().filter(|n| normalisers.contains(&n.name)).map(|n| n.doing).collect();
+                match doing.split_last() {
+                    None => f.write_str("exact")?,
+                    Some((last, [])) => write!(f, "matched after {last}")?,
+                    Some((last, rest)) => write!(f, "matched after {} and {last}", rest.join(", "))?,
+                }
+                match scope {
+                    ScopeTier::Same | ScopeTier::Unscoped | ScopeTier::Suspect(_) => Ok(()),
+                    ScopeTier::Other(other) => write!(f, ", recorded for {other}"),
+                }
+            }
+            Self::Recorded { .. } => f.write_str("recorded"),
+            Self::Forwarded => f.write_str("forwarded"),
+            Self::Miss(_) => f.write_str("miss"),
+            Self::Failed { reason } => write!(f, "failed: {reason}"),
+        }
     }
 }
 
@@ -164,6 +191,19 @@ impl Arrival {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_result_says_how_it_matched() {
+        let hit = |normalisers: &[&'static str], scope| {
+            CallResult::Hit { file: "f".into(), normalisers: normalisers.to_vec(), scope }.to_string()
+        };
+        assert_eq!(hit(&[], ScopeTier::Same), "exact");
+        assert_eq!(hit(&["dropped-nulls"], ScopeTier::Unscoped), "matched after dropping nulls");
+        assert_eq!(
+            hit(&["dropped-nulls", "masked-ids"], ScopeTier::Other("a::b".into())),
+            "matched after dropping nulls and masking ids, recorded for a::b"
+        );
+    }
 
     #[test]
     fn tokens_are_found_in_every_kind_of_answer() {

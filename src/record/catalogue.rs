@@ -1,5 +1,6 @@
 //! Choosing the recording that answers a request. Pure: entries in, a choice out.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -91,16 +92,24 @@ impl Catalogue {
         let Some(level) = alike.iter().filter_map(|entry| first_equal(entry)).min() else {
             return Choice::Nothing;
         };
-        let found: Vec<_> = alike.iter().filter(|entry| first_equal(entry) == Some(level)).cloned().collect();
+        let found = current(alike.iter().filter(|entry| first_equal(entry) == Some(level)));
         let own: Vec<_> = found.iter().filter(|entry| owned_by(entry, &caller.attempt)).cloned().collect();
-        let found = if own.is_empty() { found } else { own.clone() };
+        // A trial's own recordings of ours have an order in which they were made; upstream's have none.
+        let ordered = !own.is_empty() && own.iter().all(|entry| entry.format == FileFormat::Native);
+        let found = if own.is_empty() { found } else { own };
         let differs = |field: fn(&Entry) -> &str| found.iter().any(|entry| field(entry) != field(&found[0]));
         let is_list = found.iter().all(|entry| entry.is_model_list);
-        if own.is_empty() && !is_list && differs(|entry| &entry.key) && differs(|entry| &entry.answer) {
+        if !ordered && !is_list && differs(|entry| &entry.key) && differs(|entry| &entry.answer) {
             return Choice::Ambiguous { entries: found };
         }
         among(&found, level, loose, caller)
     }
+}
+
+/// Without upstream's leftovers, unless there is nothing else.
+fn current<'a>(found: impl Iterator<Item = &'a Arc<Entry>> + Clone) -> Vec<Arc<Entry>> {
+    let rest: Vec<_> = found.clone().filter(|entry| !entry.is_leftover()).cloned().collect();
+    if rest.is_empty() { found.cloned().collect() } else { rest }
 }
 
 fn owned_by(entry: &Entry, attempt: &Attempt) -> bool {
@@ -146,13 +155,28 @@ fn in_order(found: &[Arc<Entry>], is_owner: impl Fn(&Owner) -> bool) -> Vec<Arc<
             mine.map(move |answer| (entry.format, answer, entry)).collect::<Vec<_>>()
         })
         .collect();
-    // After a crash two files may claim the same place; the newer recording is the right one.
-    ordered.sort_by(|(format_a, answer_a, a), (format_b, answer_b, b)| {
-        (format_a, answer_a, &b.timestamp, &a.file).cmp(&(format_b, answer_b, &a.timestamp, &b.file))
-    });
-    if ordered.first().is_some_and(|(format, ..)| *format == FileFormat::Native) {
-        ordered.retain(|(format, ..)| *format == FileFormat::Native);
-        ordered.dedup_by_key(|(_, answer, _)| *answer);
+    let Some(format) = ordered.iter().map(|(format, ..)| *format).min() else { return Vec::new() };
+    ordered.retain(|(other, ..)| *other == format);
+    let one_request = ordered.iter().all(|(_, _, entry)| entry.key == ordered[0].2.key);
+    match format {
+        // After a crash two files may claim the same place; the newer one is right.
+        FileFormat::Native if one_request => {
+            ordered.sort_by_cached_key(|(_, answer, entry)| {
+                (*answer, Reverse(entry.timestamp.clone()), entry.file.clone())
+            });
+            ordered.dedup_by_key(|(_, answer, _)| *answer);
+        }
+        // Places count per request, so only the time orders several.
+        FileFormat::Native => {
+            ordered.sort_by_cached_key(|(_, answer, entry)| {
+                (entry.timestamp.clone(), *answer, entry.file.clone())
+            });
+        }
+        // Upstream keeps one answer a request; the place is a rank of preference.
+        FileFormat::Upstream => {
+            ordered.sort_by_cached_key(|(_, rank, entry)| (*rank, entry.file.clone()));
+            ordered.truncate(1);
+        }
     }
     ordered.into_iter().map(|(_, _, entry)| Arc::clone(entry)).collect()
 }
@@ -309,6 +333,27 @@ mod tests {
     }
 
     #[test]
+    fn a_trials_own_requests_that_look_alike_are_served_in_the_order_of_recording() {
+        let at = |file: &str, prompt: &str, second: u32, format| Entry {
+            timestamp: format!("2025-01-01T00:00:0{second}Z"),
+            format,
+            ..entry(file, prompt, Some("t"), 1)
+        };
+        let recorded = |format| {
+            Catalogue::new([
+                at("a-late", "see file-abc12345", 2, format),
+                at("b-early", "see file-def67890", 1, format),
+            ])
+        };
+        let trials = Arc::new(ActiveTrials::default());
+        let _guard = begin(&trials, "t");
+        let (ours, theirs) = (recorded(FileFormat::Native), recorded(FileFormat::Upstream));
+        let served: Vec<_> = [1, 2, 3].map(|n| ask(&ours, &trials, &format!("see file-new0000{n}"))).into();
+        assert_eq!(served, ["b-early 7 Same", "a-late 7 Same", "a-late 7 Same"]);
+        assert_eq!(ask(&theirs, &trials, "see file-new00001"), "2 ambiguous", "upstream kept no order");
+    }
+
+    #[test]
     fn different_requests_with_equal_answers_are_not_ambiguous() {
         let trials = Arc::new(ActiveTrials::default());
         let same = |file: &str, prompt: &str| Entry { answer: "same".into(), ..entry(file, prompt, None, 1) };
@@ -326,6 +371,18 @@ mod tests {
             [ask(&catalogue, &trials, "x"), ask(&catalogue, &trials, "x")],
             ["own 0 Same", "own 0 Same"]
         );
+    }
+
+    #[test]
+    fn of_upstreams_leftovers_only_the_addressable_one_answers() {
+        let upstream = |file: &str, answer| Entry {
+            format: FileFormat::Upstream,
+            ..entry(file, "x", Some("a"), answer)
+        };
+        let catalogue = Catalogue::new([upstream("a-stale", 3), upstream("b-current", 2)]);
+        let trials = Arc::new(ActiveTrials::default());
+        let _guard = begin(&trials, "a");
+        assert_eq!([ask(&catalogue, &trials, "x"), ask(&catalogue, &trials, "x")], ["b-current 0 Same"; 2]);
     }
 
     #[test]

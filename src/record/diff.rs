@@ -138,9 +138,11 @@ fn excerpt(text: &str, from: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
+    use crate::record::canonical::tests::any_json;
 
     fn shown(request: &Value, recording: &Value) -> Vec<String> {
         diff(request, recording).differences.iter().map(Difference::to_string).collect()
@@ -170,6 +172,16 @@ mod tests {
         let shown = shown(&text("ONE"), &text("TWO"));
         assert!(shown[0].contains("aaaONEzz") && shown[0].contains("aaaTWOzz"), "{shown:?}");
         assert!(shown[0].len() < 300);
+    }
+
+    proptest! {
+        #[test]
+        fn there_is_a_difference_exactly_where_values_differ(a in any_json(), b in any_json()) {
+            prop_assert!(diff(&a, &a).differences.is_empty());
+            let found = diff(&a, &b);
+            prop_assert_eq!(found.differences.is_empty(), a == b);
+            prop_assert_eq!(found.weight == 0, a == b);
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 
@@ -13,8 +13,9 @@ use super::entry::{Entry, FileFormat, read_entry};
 use super::key::sha256_hex;
 use super::normalise;
 use super::problem::{ProblemKind, RecordingProblem};
+use super::scan::{Listed, list, read_all, stat, timestamp};
 
-/// Raised when the tables change; an index of another layout is built anew.
+/// Raised when the tables change, or what is derived from a file; an index of another layout is built anew.
 const LAYOUT: u32 = 1;
 
 const FILE_NAME: &str = "index.sqlite";
@@ -30,38 +31,29 @@ pub(crate) struct Synced {
     pub(crate) problems: Vec<RecordingProblem>,
 }
 
-/// A file as the directory listing shows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Listed {
-    file: String,
-    /// Nanoseconds since 1970.
-    modified: i64,
-    size: i64,
-}
-
 /// Reads the recordings below `dir`, from the index where it is current and from the files where it is not.
 ///
 /// The index lives in `dir`; where that cannot be written, below `cache`; where that cannot either, in memory.
 pub(crate) fn synchronise(dir: &Path, cache: Option<&Path>) -> Synced {
     let mut problems = Vec::new();
     let listed = list(dir, &mut problems);
-    let connection = open(dir, cache);
-    match update(connection, dir, &listed) {
-        Ok((connection, entries, file_problems)) => {
-            problems.extend(file_problems);
+    let updated = update(open(dir, cache), dir, &listed).or_else(|error| {
+        // Damage beyond the first page shows only now. Anything else (a full disk, say) must not stop a replay.
+        if is_damage(&error.1) && error.0.is_some_and(|path| std::fs::remove_file(path).is_ok()) {
+            return update(open(dir, cache), dir, &listed);
+        }
+        Err((None, error.1))
+    });
+    match updated.or_else(|_| update(in_memory(), dir, &listed)) {
+        Ok((connection, entries, found)) => {
+            problems.extend(found);
             Synced { connection, entries, problems }
         }
-        // The index failed, the recordings did not: read them without one.
-        Err(_) => {
-            let (mut entries, mut found) = (Vec::new(), Vec::new());
-            for result in read_all(dir, &listed) {
-                match result.1 {
-                    Ok(entry) => entries.extend(entry),
-                    Err(problem) => found.push(problem),
-                }
-            }
-            problems.extend(found);
-            Synced { connection: in_memory(), entries, problems }
+        Err((_, error)) => {
+            let kind =
+                ProblemKind::DirectoryUnreadable { message: format!("no index can be made of it: {error}") };
+            problems.push(RecordingProblem { file: dir.to_path_buf(), kind });
+            Synced { connection: in_memory(), entries: Vec::new(), problems }
         }
     }
 }
@@ -78,7 +70,10 @@ fn in_memory() -> Connection {
         clippy::expect_used,
         reason = "an empty SQLite database in memory needs nothing that could be missing"
     )]
-    Connection::open_in_memory().expect("SQLite opens in memory")
+    let connection = Connection::open_in_memory().expect("SQLite opens in memory");
+    // Should this fail too, reading the directory reports it.
+    let _ = prepare(&connection);
+    connection
 }
 
 fn open(dir: &Path, cache: Option<&Path>) -> Connection {
@@ -92,11 +87,7 @@ fn open(dir: &Path, cache: Option<&Path>) -> Connection {
         std::fs::create_dir_all(cache).ok()?;
         open_file(&cache.join(format!("recordings-{}.sqlite", &name[..16])))
     });
-    cached.unwrap_or_else(|| {
-        let connection = in_memory();
-        let _ = prepare(&connection);
-        connection
-    })
+    cached.unwrap_or_else(in_memory)
 }
 
 /// Opens an index file with current tables; a file that is no usable index is replaced.
@@ -112,14 +103,18 @@ fn open_file(path: &Path) -> Option<Connection> {
     match attempt() {
         Ok(connection) => Some(connection),
         Err(error) => {
-            use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
-            if matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase)) {
+            if is_damage(&error) {
                 std::fs::remove_file(path).ok()?;
                 return attempt().ok();
             }
             None
         }
     }
+}
+
+fn is_damage(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+    matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase))
 }
 
 /// Makes sure that the tables exist and were written by this version with these normalisers.
@@ -154,7 +149,23 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
 
 type Updated = (Connection, Vec<Entry>, Vec<RecordingProblem>);
 
-fn update(mut connection: Connection, dir: &Path, listed: &[Listed]) -> rusqlite::Result<Updated> {
+/// Brings the index up to date and reads it. An error comes with the file of the index, when it is in one.
+fn update(
+    mut connection: Connection,
+    dir: &Path,
+    listed: &[Listed],
+) -> Result<Updated, (Option<PathBuf>, rusqlite::Error)> {
+    match refresh_all(&mut connection, dir, listed) {
+        Ok((entries, problems)) => Ok((connection, entries, problems)),
+        Err(error) => Err((connection.path().filter(|path| !path.is_empty()).map(PathBuf::from), error)),
+    }
+}
+
+fn refresh_all(
+    connection: &mut Connection,
+    dir: &Path,
+    listed: &[Listed],
+) -> rusqlite::Result<(Vec<Entry>, Vec<RecordingProblem>)> {
     let known: HashMap<String, (i64, i64)> = connection
         .prepare("SELECT file, mtime, size FROM files")?
         .query_map([], |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?))))?
@@ -187,7 +198,7 @@ fn update(mut connection: Connection, dir: &Path, listed: &[Listed]) -> rusqlite
         )?
         .query_map([], entry_of)?
         .collect::<rusqlite::Result<Vec<_>>>()?;
-    Ok((connection, entries, problems))
+    Ok((entries, problems))
 }
 
 fn entry_of(row: &Row<'_>) -> rusqlite::Result<Entry> {
@@ -272,68 +283,6 @@ pub(crate) fn native_files(connection: &Connection, key: &str) -> rusqlite::Resu
         .prepare_cached("SELECT file FROM recordings WHERE key = ?1 AND format = 'native' ORDER BY file")?
         .query_map([key], |row| row.get(0))?
         .collect()
-}
-
-/// Reads files on all cores; the order of the result is that of `files`.
-fn read_all(dir: &Path, files: &[Listed]) -> Vec<(Listed, Result<Option<Entry>, RecordingProblem>)> {
-    let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let share = files.len().div_ceil(workers).max(1);
-    let read = |file: &Listed| (file.clone(), read_entry(dir, &file.file, &timestamp(file.modified)));
-    std::thread::scope(|scope| {
-        let handles: Vec<_> = files
-            .chunks(share)
-            .map(|part| scope.spawn(move || part.iter().map(read).collect::<Vec<_>>()))
-            .collect();
-        // A worker that panics leaves its files out of the index, so the next start reads them again.
-        handles.into_iter().flat_map(|handle| handle.join().unwrap_or_default()).collect()
-    })
-}
-
-/// Every `*.json` below `dir`, hidden files and folders left out, in order of names.
-fn list(dir: &Path, problems: &mut Vec<RecordingProblem>) -> Vec<Listed> {
-    let mut listed = Vec::new();
-    let mut folders = vec![dir.to_path_buf()];
-    while let Some(folder) = folders.pop() {
-        let entries = match std::fs::read_dir(&folder) {
-            Ok(entries) => entries,
-            Err(error) => {
-                let kind = match error.kind() {
-                    std::io::ErrorKind::NotFound => ProblemKind::DirectoryMissing,
-                    _ => ProblemKind::DirectoryUnreadable { message: error.to_string() },
-                };
-                problems.push(RecordingProblem { file: folder, kind });
-                continue;
-            }
-        };
-        for entry in entries.flatten() {
-            let path = entry.path();
-            let name = entry.file_name();
-            if name.as_encoded_bytes().starts_with(b".") {
-                continue;
-            }
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "json") {
-                listed.extend(stat(dir, &path));
-            }
-        }
-    }
-    listed.sort_by(|a, b| a.file.cmp(&b.file));
-    listed
-}
-
-fn stat(dir: &Path, path: &Path) -> Option<Listed> {
-    let meta = std::fs::metadata(path).ok()?;
-    let modified = meta.modified().ok()?.duration_since(UNIX_EPOCH).ok()?.as_nanos();
-    Some(Listed {
-        file: path.strip_prefix(dir).ok()?.to_string_lossy().replace('\\', "/"),
-        modified: i64::try_from(modified).unwrap_or(i64::MAX),
-        size: i64::try_from(meta.len()).unwrap_or(i64::MAX),
-    })
-}
-
-fn timestamp(nanoseconds: i64) -> String {
-    jiff::Timestamp::from_nanosecond(i128::from(nanoseconds)).map(|at| format!("{at:.3}")).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -457,6 +406,21 @@ mod tests {
         ]);
         assert_eq!(sync(dir.path()), (vec!["a.json".into()], vec![]));
         assert_eq!(sync(dir.path()), (vec!["a.json".into()], vec![]));
+    }
+
+    #[test]
+    fn an_index_damaged_inside_is_built_anew() {
+        let dir = directory(&[("a.json", &upstream_file("x"))]);
+        sync(dir.path());
+        let path = dir.path().join(FILE_NAME);
+        let mut bytes = std::fs::read(&path).unwrap();
+        // The first page, which says what the tables are, stays.
+        bytes[4096..].fill(0xaa);
+        std::fs::write(&path, bytes).unwrap();
+        assert_eq!(sync(dir.path()), (vec!["a.json".into()], vec![]));
+        let count =
+            |sql| Connection::open(&path).unwrap().query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+        assert_eq!(count("SELECT count(*) FROM recordings"), 1);
     }
 
     #[test]

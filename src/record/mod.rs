@@ -3,24 +3,24 @@
 //! # Architecture
 //!
 //! ```text
-//! stack ──▶ proxy ──▶ serve ──▶ store (Replay | Recorder) ──▶ catalogue   which recording answers
-//!             │         │          │                     └──▶ index       what the files say, cached
-//!             │         │          └──▶ entry ──▶ recording | upstream    the two file formats
-//!             │         └──▶ forward                                      the only outbound client
-//!             └──▶ scope                                                  which trial asks
+//! stack ──▶ proxy ──▶ serve ──▶ store, recorder ──▶ catalogue   which recording answers
+//!             │         │          │           └──▶ index       what the files say, cached
+//!             │         │          └──▶ entry ──▶ format | upstream   the two file formats
+//!             │         └──▶ relay ──▶ forward                  the only outbound client
+//!             └──▶ scope                                        which trial asks
 //! ```
 //!
 //! | file | concern |
 //! |---|---|
-//! | [`canonical`] | JSON text as Python writes it, which keys are hashes of |
-//! | `key` | what identifies a request |
-//! | [`normalise`] | what may differ between a request and its recording |
+//! | [`canonical`], `key` | JSON text as Python writes it; what identifies a request |
+//! | [`normalise`], `rules` | what may differ between a request and its recording, and how |
 //! | `scope` | which trial caused a request |
-//! | `recording`, [`upstream`] | our file format, and upstream's two |
+//! | `recording`, `format`, [`upstream`] | an exchange as a value; our file format; upstream's two |
 //! | `redact`, `write` | what is never stored; atomic writes |
-//! | `entry`, `index`, `catalogue`, `store` | a directory of recordings: read, cached, looked up, added to |
+//! | `entry`, `scan`, `index`, `problem` | a directory of recordings: read, cached, and what is wrong with it |
+//! | `catalogue`, `store`, `recorder` | choosing an answer, looking it up, adding one |
 //! | `miss`, `diff` | why nothing answers, and what comes nearest |
-//! | `proxy`, `serve`, `forward`, `calls` | the server, one request, the client, the log |
+//! | `proxy`, `serve`, `relay`, `forward`, `calls` | the server, one request, passing it on, the client, the log |
 //!
 //! A replaying proxy holds a [`Replay`], which can neither write nor connect; [`Recorder`] is the only type with `put`.
 
@@ -32,6 +32,7 @@ mod calls;
 mod catalogue;
 mod diff;
 mod entry;
+mod format;
 mod forward;
 mod index;
 mod key;
@@ -39,11 +40,19 @@ mod miss;
 mod mode;
 mod problem;
 mod proxy;
+mod recorder;
 mod recording;
 mod redact;
+mod relay;
+mod rules;
+mod scan;
 mod scope;
 mod serve;
+#[cfg(test)]
+mod shared_recordings;
 mod store;
+#[cfg(test)]
+mod whole_path;
 mod write;
 
 pub use calls::{CallResult, ProviderCall, Tokens};
@@ -55,7 +64,8 @@ pub use miss::{Miss, MissReason, Nearest};
 pub use mode::{Mode, UnknownMode};
 pub use problem::{ProblemKind, RecordingProblem};
 pub use proxy::{ProviderUpstream, Proxy, ProxyOptions, StartError, start};
+pub use recorder::{PutError, Recorder};
 pub use recording::{Answer, AnswerBody, AnswerChunk, FORMAT, Meta, Owner, RecordedRequest, Recording};
 pub use redact::Scrubber;
 pub use scope::{ActiveTrials, Attempt, Caller, TrialGuard, TrialTag, traceparent, trial_api_key};
-pub use store::{Hit, PutError, Recorder, Replay};
+pub use store::{Hit, Replay};

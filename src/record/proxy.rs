@@ -14,10 +14,11 @@ use super::Mode;
 use super::calls::ProviderCall;
 use super::forward::Forwarder;
 use super::problem::RecordingProblem;
+use super::recorder::{PutError, Recorder};
 use super::redact::Scrubber;
 use super::scope::{ActiveTrials, TrialGuard, TrialTag};
 use super::serve::{Engine, Shared, Upstream, handle};
-use super::store::{PutError, Recorder, Replay};
+use super::store::Replay;
 
 /// What a proxy is started with.
 #[derive(Debug, Clone)]
@@ -118,7 +119,8 @@ pub struct Proxy {
 /// See [`StartError`].
 pub async fn start(options: ProxyOptions) -> Result<Proxy, StartError> {
     let providers = upstreams(&options.providers)?;
-    let scrubber = Scrubber::new(options.secrets);
+    let keys = options.providers.iter().filter_map(|provider| provider.api_key.clone());
+    let scrubber = Scrubber::new(options.secrets.into_iter().chain(keys).collect());
     let (engine, problems) = engine(options.mode, options.dir, scrubber.clone()).await?;
     let bind = |source| StartError::Bind { port: options.port, source };
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await.map_err(bind)?;

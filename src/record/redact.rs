@@ -79,12 +79,10 @@ impl Scrubber {
 
     pub(crate) fn json(&self, value: &mut Value) {
         match value {
-            Value::String(text) if self.secrets.iter().any(|secret| text.contains(secret)) => {
-                *text = self.text(text);
-            }
+            Value::String(text) if self.finds_in(text) => *text = self.text(text),
             Value::Array(items) => items.iter_mut().for_each(|item| self.json(item)),
             Value::Object(members) => {
-                if members.keys().any(|key| self.secrets.iter().any(|secret| key.contains(secret))) {
+                if members.keys().any(|key| self.finds_in(key)) {
                     *members =
                         std::mem::take(members).into_iter().map(|(key, v)| (self.text(&key), v)).collect();
                 }
@@ -132,7 +130,7 @@ impl Scrubber {
         }
     }
 
-    /// The last line of defence: whether a text about to be written still holds a secret.
+    /// Whether a text holds a secret; also the last check before a file is written.
     pub(crate) fn finds_in(&self, text: &str) -> bool {
         self.secrets.iter().any(|secret| text.contains(secret))
     }

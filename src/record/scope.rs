@@ -121,7 +121,7 @@ impl ActiveTrials {
     /// Attributes a request by its headers.
     pub fn resolve(&self, headers: &HeaderMap) -> Caller {
         let inner = lock(&self.inner);
-        let named = tagged_trace(headers).and_then(|trace| inner.by_trace.get(&trace));
+        let named = trace_ids(headers).into_iter().flatten().find_map(|id| inner.by_trace.get(id));
         let attempt = match (named, inner.active.as_slice()) {
             (Some(attempt), _) | (None, [attempt]) => Arc::clone(attempt),
             (None, active) => {
@@ -149,14 +149,13 @@ impl Drop for TrialGuard {
     }
 }
 
-/// The trace id in the request's `traceparent` or trial-tagged credential.
-fn tagged_trace(headers: &HeaderMap) -> Option<String> {
+/// The trace ids in a request's `traceparent` and in its trial-tagged credential. A stack may trace on its own account, so
+/// an id that belongs to no trial does not hide the other.
+fn trace_ids(headers: &HeaderMap) -> [Option<&str>; 2] {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let from_trace =
-        text("traceparent").and_then(|value| value.split('-').nth(1)).filter(|id| id.len() == 32);
-    let from_credential = || CREDENTIAL_HEADERS.iter().find_map(|name| text(name).and_then(credential_trace));
-    // A stack may start traces of its own, so an unknown trace id must not hide a tagged credential.
-    from_credential().or(from_trace).map(str::to_owned)
+    let from_trace = text("traceparent").and_then(|value| value.split('-').nth(1));
+    let from_credential = CREDENTIAL_HEADERS.iter().find_map(|name| text(name).and_then(credential_trace));
+    [from_trace, from_credential]
 }
 
 /// Headers in which clients send an API key.

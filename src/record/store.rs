@@ -1,25 +1,19 @@
-//! A directory of recordings. Replaying and recording are two types: [`Replay`] can only look up, and [`Recorder`] is the
-//! only one that writes.
+//! A directory of recordings to look up in. Replaying and recording are two types: [`Replay`] can only look up;
+//! [`super::Recorder`] is the only one that writes.
 
-use std::collections::HashMap;
-use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError, RwLock};
-
-use rusqlite::Connection;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use super::catalogue::{Catalogue, Choice, ScopeTier};
 use super::entry::{self, Entry};
-use super::index::{self, cache_directory, synchronise};
+use super::index::{cache_directory, synchronise};
 use super::key::WireRequest;
 use super::miss::{self, Miss, MissReason};
 use super::normalise;
 use super::problem::RecordingProblem;
-use super::recording::{Answer, Meta, Owner, Recording};
-use super::redact::Scrubber;
-use super::scope::{Caller, lock};
+use super::recording::Answer;
+use super::scope::Caller;
 use super::upstream::merge_model_lists;
-use super::write::write_atomically;
 
 /// Recordings that can be looked up and nothing else.
 #[derive(Debug)]
@@ -40,15 +34,20 @@ pub struct Hit {
 
 /// What [`Replay`] and [`Recorder`] share: the directory and what is known of it.
 #[derive(Debug)]
-struct Shelf {
-    dir: PathBuf,
-    catalogue: RwLock<Catalogue>,
+pub(crate) struct Shelf {
+    pub(crate) dir: PathBuf,
+    pub(crate) catalogue: RwLock<Catalogue>,
 }
 
 impl Replay {
     /// Opens a directory. Unusable files, or a directory that is missing, are returned as problems.
     pub fn open(dir: &Path) -> (Self, Vec<RecordingProblem>) {
-        let synced = synchronise(dir, cache_directory().as_deref());
+        Self::open_with_cache(dir, cache_directory().as_deref())
+    }
+
+    /// As [`Replay::open`], with the index of a read-only directory kept below `cache`, or in memory.
+    pub(crate) fn open_with_cache(dir: &Path, cache: Option<&Path>) -> (Self, Vec<RecordingProblem>) {
+        let synced = synchronise(dir, cache);
         (Self { shelf: Shelf::new(dir, synced.entries) }, synced.problems)
     }
 
@@ -57,7 +56,9 @@ impl Replay {
     /// # Errors
     /// A [`Miss`] when no recording answers it.
     pub fn get(&self, request: &WireRequest, caller: &Caller) -> Result<Hit, Box<Miss>> {
-        self.shelf.get(request, caller)
+        let explain =
+            |(reason, key): (MissReason, String)| Box::new(self.shelf.explain(request, caller, reason, &key));
+        self.shelf.find(request, caller).map_err(explain)
     }
 
     /// Everything in the directory, in order of file names.
@@ -67,15 +68,15 @@ impl Replay {
 }
 
 impl Shelf {
-    fn new(dir: &Path, entries: Vec<Entry>) -> Self {
+    pub(crate) fn new(dir: &Path, entries: Vec<Entry>) -> Self {
         Self { dir: dir.to_path_buf(), catalogue: RwLock::new(Catalogue::new(entries)) }
     }
 
-    fn read(&self) -> std::sync::RwLockReadGuard<'_, Catalogue> {
+    fn read(&self) -> RwLockReadGuard<'_, Catalogue> {
         self.catalogue.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn entries(&self) -> Vec<Entry> {
+    pub(crate) fn entries(&self) -> Vec<Entry> {
         let mut entries: Vec<_> = self.read().entries().map(|entry| Entry::clone(entry)).collect();
         entries.sort_by(|a, b| a.file.cmp(&b.file));
         entries
@@ -93,16 +94,17 @@ impl Shelf {
         }
     }
 
-    fn get(&self, request: &WireRequest, caller: &Caller) -> Result<Hit, Box<Miss>> {
+    /// The answer, or why there is none and the request's exact key.
+    pub(crate) fn find(&self, request: &WireRequest, caller: &Caller) -> Result<Hit, (MissReason, String)> {
         let (key, levels) = entry::keys_of(request);
         // Bound so that the lock is gone before any file is read.
         let choice = self.read().choose(&key, &levels, caller);
-        let reason = match self.serve(request, choice) {
-            Ok(hit) => return Ok(hit),
-            Err(reason) => reason,
-        };
+        self.serve(request, choice).map_err(|reason| (reason, key))
+    }
+
+    fn explain(&self, request: &WireRequest, caller: &Caller, reason: MissReason, key: &str) -> Miss {
         let candidates = miss::candidates(self.read().entries(), request, caller);
-        Err(Box::new(miss::explain(&self.dir, request, &key, reason, &candidates)))
+        miss::explain(&self.dir, request, key, reason, &candidates)
     }
 
     fn serve(&self, request: &WireRequest, choice: Choice) -> Result<Hit, MissReason> {
@@ -148,221 +150,4 @@ fn confirm(
             Err(MissReason::Unusable { problem: "the recording changed since the index was made".to_owned() })
         }
     }
-}
-
-/// Recordings that can be looked up and added to.
-#[derive(Debug)]
-pub struct Recorder {
-    shelf: Shelf,
-    scrubber: Scrubber,
-    /// Whether a scope's first answer to a request in this run replaces what was recorded before.
-    supersede: bool,
-    writing: Mutex<Writing>,
-}
-
-#[derive(Debug)]
-struct Writing {
-    connection: Connection,
-    /// How many answers an attempt has recorded for a key in this run.
-    written: HashMap<(String, u64), u32>,
-}
-
-/// Why an exchange was not recorded.
-#[derive(Debug)]
-pub enum PutError {
-    Io {
-        file: PathBuf,
-        source: std::io::Error,
-    },
-    Index(rusqlite::Error),
-    /// The text to be written still held a secret after scrubbing.
-    Secret {
-        file: PathBuf,
-    },
-}
-
-impl fmt::Display for PutError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Io { file, source } => write!(f, "cannot write recording {}: {source}", file.display()),
-            Self::Index(source) => write!(f, "cannot update the recordings index: {source}"),
-            Self::Secret { file } => {
-                write!(f, "not written: recording {} would still hold a secret value", file.display())
-            }
-        }
-    }
-}
-
-impl std::error::Error for PutError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Io { source, .. } => Some(source),
-            Self::Index(source) => Some(source),
-            Self::Secret { .. } => None,
-        }
-    }
-}
-
-impl From<rusqlite::Error> for PutError {
-    fn from(source: rusqlite::Error) -> Self {
-        Self::Index(source)
-    }
-}
-
-/// One of our files with the same key, while deciding where an answer goes.
-struct Sibling {
-    file: String,
-    recording: Recording,
-    changed: bool,
-}
-
-impl Recorder {
-    /// Opens a directory for recording; it is created when missing. `supersede` for mode `record`, not for
-    /// `record-if-missing`.
-    ///
-    /// # Errors
-    /// When the directory cannot be created.
-    pub fn open(
-        dir: &Path,
-        scrubber: Scrubber,
-        supersede: bool,
-    ) -> Result<(Self, Vec<RecordingProblem>), PutError> {
-        std::fs::create_dir_all(dir.join("responses"))
-            .map_err(|source| PutError::Io { file: dir.to_path_buf(), source })?;
-        let synced = synchronise(dir, cache_directory().as_deref());
-        let writing = Mutex::new(Writing { connection: synced.connection, written: HashMap::new() });
-        Ok((Self { shelf: Shelf::new(dir, synced.entries), scrubber, supersede, writing }, synced.problems))
-    }
-
-    /// The answer to `request`, as [`Replay::get`].
-    ///
-    /// # Errors
-    /// A [`Miss`] when no recording answers it.
-    pub fn get(&self, request: &WireRequest, caller: &Caller) -> Result<Hit, Box<Miss>> {
-        self.shelf.get(request, caller)
-    }
-
-    /// Everything in the directory, in order of file names.
-    pub fn entries(&self) -> Vec<Entry> {
-        self.shelf.entries()
-    }
-
-    /// Stores an exchange for `caller` and returns its file, relative to the directory.
-    ///
-    /// An answer that is already there for the same request gains an owner instead of a second file.
-    ///
-    /// # Errors
-    /// See [`PutError`]; nothing was written then, or older recordings are still there too.
-    pub fn put(&self, mut recording: Recording, caller: &Caller) -> Result<String, PutError> {
-        self.scrubber.recording(&mut recording);
-        let key = recording.request.wire.key();
-        let owner = caller.attempt.trial().map(str::to_owned);
-        let mut writing = lock(&self.writing);
-        let Writing { connection, written } = &mut *writing;
-        // The write lock on the index also keeps other runners from changing these files at the same time.
-        let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-        let mut siblings = self.siblings(&index::native_files(&transaction, key.as_str())?);
-        let count = written.entry((key.to_string(), caller.attempt.number)).or_insert(0);
-        if *count == 0 && self.supersede {
-            siblings.iter_mut().for_each(|sibling| disown(sibling, owner.as_deref()));
-        }
-        *count = (*count).max(last_answer(&siblings, owner.as_deref())) + 1;
-        let file = self.place(&mut siblings, recording, key.short(), owner, *count)?;
-        // The new answer first: a crash in between leaves one recording too many, never one too few.
-        for sibling in siblings.iter().filter(|sibling| sibling.changed && sibling.file != file) {
-            if sibling.recording.meta.trials.is_empty() {
-                let path = self.shelf.dir.join(&sibling.file);
-                std::fs::remove_file(&path).map_err(|source| PutError::Io { file: path, source })?;
-            } else {
-                self.write(&sibling.recording, &sibling.file, true)?;
-            }
-        }
-        let mut catalogue = self.shelf.catalogue.write().unwrap_or_else(PoisonError::into_inner);
-        let changed = siblings.iter().filter(|sibling| sibling.changed).map(|sibling| &sibling.file);
-        for file in changed.chain([&file]) {
-            catalogue.remove(key.as_str(), file);
-            if let Some(entry) = index::refresh(&transaction, &self.shelf.dir, file)? {
-                catalogue.insert(entry);
-            }
-        }
-        drop(catalogue);
-        transaction.commit()?;
-        Ok(file)
-    }
-
-    fn siblings(&self, files: &[String]) -> Vec<Sibling> {
-        let read = |file: &String| {
-            let value = serde_json::from_slice(&std::fs::read(self.shelf.dir.join(file)).ok()?).ok()?;
-            let recording = Recording::from_value(value).ok()?;
-            Some(Sibling { file: file.clone(), recording, changed: false })
-        };
-        files.iter().filter_map(read).collect()
-    }
-
-    /// Writes the answer: into a file that has it already, into one that nobody owns any more, or into a new one.
-    fn place(
-        &self,
-        siblings: &mut [Sibling],
-        mut recording: Recording,
-        stem: &str,
-        owner: Option<String>,
-        answer: u32,
-    ) -> Result<String, PutError> {
-        let fingerprint = recording.answer.fingerprint();
-        if let Some(same) = siblings.iter_mut().find(|s| s.recording.answer.fingerprint() == fingerprint) {
-            add_owner(&mut same.recording.meta, owner, answer);
-            same.changed = true;
-            self.write(&same.recording, &same.file, true)?;
-            return Ok(same.file.clone());
-        }
-        add_owner(&mut recording.meta, owner, answer);
-        let free = siblings.iter_mut().find(|s| s.changed && s.recording.meta.trials.is_empty());
-        if let Some(free) = free {
-            self.write(&recording, &free.file, true)?;
-            free.recording = recording;
-            return Ok(free.file.clone());
-        }
-        let mut number = 1;
-        loop {
-            let suffix = if number == 1 { String::new() } else { format!("-{number}") };
-            let file = format!("responses/{stem}{suffix}.json");
-            match self.write(&recording, &file, false) {
-                Err(PutError::Io { source, .. }) if source.kind() == std::io::ErrorKind::AlreadyExists => {
-                    number += 1;
-                }
-                Err(error) => return Err(error),
-                Ok(()) => return Ok(file),
-            }
-        }
-    }
-
-    fn write(&self, recording: &Recording, file: &str, overwrite: bool) -> Result<(), PutError> {
-        let text = recording.to_json();
-        let path = self.shelf.dir.join(file);
-        if self.scrubber.finds_in(&text) {
-            return Err(PutError::Secret { file: path });
-        }
-        write_atomically(&path, text.as_bytes(), overwrite)
-            .map_err(|source| PutError::Io { file: path, source })
-    }
-}
-
-fn disown(sibling: &mut Sibling, owner: Option<&str>) {
-    let trials = &mut sibling.recording.meta.trials;
-    let before = trials.len();
-    trials.retain(|trial| trial.id.as_deref() != owner);
-    sibling.changed |= trials.len() != before;
-}
-
-fn last_answer(siblings: &[Sibling], owner: Option<&str>) -> u32 {
-    let owners = siblings.iter().flat_map(|sibling| &sibling.recording.meta.trials);
-    owners.filter(|o| o.id.as_deref() == owner).flat_map(|o| &o.answers).copied().max().unwrap_or(0)
-}
-
-fn add_owner(meta: &mut Meta, id: Option<String>, answer: u32) {
-    match meta.trials.iter_mut().find(|owner| owner.id == id) {
-        Some(owner) => owner.answers.push(answer),
-        None => meta.trials.push(Owner { id, answers: vec![answer] }),
-    }
-    meta.trials.sort_by(|a, b| a.id.cmp(&b.id));
 }

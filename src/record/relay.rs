@@ -1,0 +1,236 @@
+//! Passing a request on to its provider, and the answer back chunk by chunk, while keeping what is to be recorded.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use axum::response::Response;
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use tokio::sync::{mpsc, oneshot};
+use tokio_stream::wrappers::ReceiverStream;
+
+use super::calls::{Arrival, CallResult, InFlight, tokens_in};
+use super::forward::{Forwarder, end_to_end, outbound_headers};
+use super::key::WireRequest;
+use super::recorder::Recorder;
+use super::recording::{Answer, AnswerBody, AnswerChunk, Meta, RecordedRequest, Recording};
+use super::redact::{keeps_request_header, keeps_response_header};
+use super::scope::Caller;
+use super::serve::{LARGEST_BODY, Shared, blocking, error};
+
+/// Chunks of an answer that may wait for a slow client.
+const CHUNKS_AHEAD: usize = 256;
+
+/// A request on its way: everything that answering it needs.
+pub(crate) struct Exchange {
+    pub(crate) arrival: Arrival,
+    pub(crate) wire: WireRequest,
+    pub(crate) url: String,
+    pub(crate) method: Method,
+    /// As they came from the stack.
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    pub(crate) api_key: Option<String>,
+}
+
+/// Sends the request on. A task of its own carries it to the end, so a client that goes away loses no recording.
+pub(crate) async fn forward(
+    shared: &Arc<Shared>,
+    client: &Forwarder,
+    recorder: Option<&Arc<Recorder>>,
+    exchange: Exchange,
+) -> Response {
+    let (head, response) = oneshot::channel();
+    let job = Forwarding {
+        shared: Arc::clone(shared),
+        client: client.clone(),
+        recorder: recorder.cloned(),
+        exchange,
+        in_flight: shared.log.begin(),
+    };
+    tokio::spawn(job.run(head));
+    let lost = |_| error(StatusCode::BAD_GATEWAY, "runner_proxy", "the forwarding task ended early");
+    response.await.unwrap_or_else(lost)
+}
+
+struct Forwarding {
+    shared: Arc<Shared>,
+    client: Forwarder,
+    recorder: Option<Arc<Recorder>>,
+    exchange: Exchange,
+    in_flight: InFlight,
+}
+
+/// An answer as it was drained.
+struct Drained {
+    chunks: Vec<AnswerChunk>,
+    cut: Option<String>,
+    /// More than [`LARGEST_BODY`], so `chunks` is not all of it.
+    too_large: bool,
+}
+
+impl Forwarding {
+    async fn run(self, head: oneshot::Sender<Response>) {
+        let exchange = &self.exchange;
+        let headers = outbound_headers(&exchange.headers, exchange.api_key.as_deref());
+        let sent = Instant::now();
+        let sending =
+            self.client.send(exchange.method.clone(), &exchange.url, headers, exchange.body.clone());
+        let upstream = match sending.await {
+            Ok(upstream) => upstream,
+            Err(source) => {
+                let reason =
+                    self.shared.scrubber.text(&unreachable_reason(&exchange.arrival.provider, &source));
+                let status = StatusCode::BAD_GATEWAY;
+                let response = error(status, "provider_unreachable", &reason);
+                let result = CallResult::Failed { reason };
+                self.shared.log.push(exchange.arrival.call(status.as_u16(), result, None));
+                // The stack may be gone, which is its business.
+                let _ = head.send(response);
+                return;
+            }
+        };
+        let status = upstream.status();
+        let headers = end_to_end(upstream.headers());
+        let (to_client, from_us) = mpsc::channel(CHUNKS_AHEAD);
+        let mut response = Response::new(flushed(ReceiverStream::new(from_us)));
+        *response.status_mut() = status;
+        *response.headers_mut() = headers.clone();
+        let _ = head.send(response);
+        let drained = drain(upstream, to_client, sent).await;
+        self.finish(status, &headers, drained).await;
+    }
+
+    /// Records and logs a call whose answer has ended.
+    async fn finish(self, status: StatusCode, headers: &HeaderMap, drained: Drained) {
+        let Self { shared, recorder, exchange, in_flight, .. } = self;
+        let arrival = &exchange.arrival;
+        let answer = assemble(status, headers, drained.chunks, drained.cut);
+        let tokens = tokens_in(&answer.bytes());
+        let result = match recorder {
+            None => CallResult::Forwarded,
+            Some(_) if drained.too_large => CallResult::Failed {
+                reason: format!("not recorded: the answer is larger than {LARGEST_BODY} bytes"),
+            },
+            Some(recorder) => {
+                let headers = exchange.headers.iter().filter(|(name, _)| keeps_request_header(name.as_str()));
+                let recording = Recording {
+                    request: RecordedRequest {
+                        wire: exchange.wire,
+                        url: exchange.url,
+                        headers: texts(headers),
+                    },
+                    answer,
+                    meta: Meta::now(shared.setup.clone()),
+                };
+                store(recorder, recording, arrival.caller.clone()).await
+            }
+        };
+        shared.log.push(arrival.call(status.as_u16(), result, tokens));
+        drop(in_flight);
+    }
+}
+
+async fn store(recorder: Arc<Recorder>, recording: Recording, caller: Caller) -> CallResult {
+    match blocking(move || recorder.put(recording, &caller)).await {
+        Ok(Ok(file)) => CallResult::Recorded { file },
+        Ok(Err(error)) => CallResult::Failed { reason: error.to_string() },
+        Err(reason) => CallResult::Failed { reason },
+    }
+}
+
+/// Reads an answer to its end, passing each chunk on as it comes, for as long as somebody wants it.
+async fn drain(
+    upstream: reqwest::Response,
+    to_client: mpsc::Sender<Result<Bytes, std::io::Error>>,
+    sent: Instant,
+) -> Drained {
+    let mut drained = Drained { chunks: Vec::new(), cut: None, too_large: false };
+    let (mut last, mut size) = (sent, 0);
+    let mut stream = upstream.bytes_stream();
+    while let Some(next) = stream.next().await {
+        let now = Instant::now();
+        match next {
+            Ok(bytes) => {
+                size += bytes.len();
+                drained.too_large |= size > LARGEST_BODY;
+                if !drained.too_large {
+                    let gap = micros(now.duration_since(last));
+                    drained.chunks.push(AnswerChunk { gap, bytes: bytes.clone() });
+                }
+                let _ = to_client.send(Ok(bytes)).await;
+            }
+            Err(source) => {
+                let reason = without_url(&source);
+                let _ = to_client.send(Err(std::io::Error::other(reason.clone()))).await;
+                drained.cut = Some(reason);
+                break;
+            }
+        }
+        last = now;
+    }
+    drained
+}
+
+/// Whole microseconds, as files keep them.
+fn micros(gap: Duration) -> Duration {
+    Duration::from_micros(u64::try_from(gap.as_micros()).unwrap_or(u64::MAX))
+}
+
+/// The answer to store: in chunks when it was a stream, in one piece otherwise.
+fn assemble(
+    status: StatusCode,
+    headers: &HeaderMap,
+    chunks: Vec<AnswerChunk>,
+    cut: Option<String>,
+) -> Answer {
+    let kept = texts(headers.iter().filter(|(name, _)| keeps_response_header(name.as_str())));
+    let content_type = kept.iter().find(|(name, _)| name == "content-type").map_or("", |(_, value)| value);
+    let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let streams =
+        ["text/event-stream", "application/x-ndjson", "application/jsonl", "application/stream+json"];
+    let body = AnswerBody::Chunks(chunks);
+    let mut answer = Answer { status: status.as_u16(), headers: kept, body, cut };
+    if !streams.contains(&media_type.as_str()) {
+        answer.body = AnswerBody::Whole(answer.bytes());
+    }
+    answer
+}
+
+fn texts<'a>(headers: impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)>) -> Vec<(String, String)> {
+    headers
+        .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())))
+        .collect()
+}
+
+fn unreachable_reason(provider: &str, source: &reqwest::Error) -> String {
+    format!(
+        "provider {provider} cannot be reached: {}; is it running, and is its address right?",
+        with_causes(source)
+    )
+}
+
+fn without_url(source: &reqwest::Error) -> String {
+    let mut deepest: &dyn std::error::Error = source;
+    while let Some(cause) = deepest.source() {
+        deepest = cause;
+    }
+    deepest.to_string()
+}
+
+fn with_causes(source: &reqwest::Error) -> String {
+    format!("{source}: {}", without_url(source))
+}
+
+/// A body from `chunks`, in which an error breaks the connection only after what came before it was written out: the
+/// server flushes when a body has nothing ready, and drops what it holds when a body fails.
+pub(crate) fn flushed(chunks: impl Stream<Item = Result<Bytes, std::io::Error>> + Send + 'static) -> Body {
+    Body::from_stream(chunks.then(|chunk| async move {
+        if chunk.is_err() {
+            tokio::task::yield_now().await;
+        }
+        chunk
+    }))
+}
