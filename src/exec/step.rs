@@ -44,28 +44,26 @@ pub(super) enum StepEnd {
 
 /// Runs a step and adds what it keeps to the scope.
 pub(super) async fn run(plan: &StepPlan, scope: &mut Scope, context: StepContext<'_>) -> StepEnd {
-    match conditions(plan, scope) {
-        Ok(None) => StepEnd::Passed,
-        Ok(Some(items)) => over(plan, items, scope, context).await,
+    match items(plan, scope) {
+        Ok(items) => over(plan, items, scope, context).await,
         Err(error) => StepEnd::Failed(vec![template_failure(&error)]),
     }
 }
 
-/// The items to run for: one nameless item without `for_each`; `None` when `if` does not hold.
-fn conditions(plan: &StepPlan, scope: &Scope) -> Result<Option<Vec<Value>>, FillError> {
-    if let Some(when) = &plan.when
-        && !truthy(&when.fill(scope)?)
-    {
-        return Ok(None);
-    }
-    let Some((_, list)) = &plan.for_each else { return Ok(Some(vec![Value::Null])) };
+/// The items to run for: one nameless item without `for_each`.
+fn items(plan: &StepPlan, scope: &Scope) -> Result<Vec<Value>, FillError> {
+    let Some((_, list)) = &plan.for_each else { return Ok(vec![Value::Null]) };
     match list.fill(scope)? {
-        Value::Array(items) => Ok(Some(items)),
+        Value::Array(items) => Ok(items),
         other => Err(FillError {
             message: format!("`for_each` needs a list, not {other}"),
             span: plan.span.clone(),
         }),
     }
+}
+
+fn applies(plan: &StepPlan, scope: &Scope) -> Result<bool, FillError> {
+    plan.when.as_ref().map_or(Ok(true), |when| when.fill(scope).map(|value| truthy(&value)))
 }
 
 async fn over(plan: &StepPlan, items: Vec<Value>, scope: &mut Scope, context: StepContext<'_>) -> StepEnd {
@@ -75,6 +73,17 @@ async fn over(plan: &StepPlan, items: Vec<Value>, scope: &mut Scope, context: St
         if let Some((name, _)) = &plan.for_each {
             inner.insert(name.clone(), item);
         }
+        match applies(plan, &inner) {
+            Ok(true) => {}
+            Ok(false) => continue,
+            Err(error) => return StepEnd::Failed(vec![template_failure(&error)]),
+        }
+        if !plan.steps.is_empty() {
+            match Box::pin(group(plan, &mut inner, context)).await {
+                StepEnd::Passed => {}
+                other => return other,
+            }
+        }
         let end = match &plan.poll {
             Some(poll) => poll_until(plan, poll, &mut inner, context).await,
             None => once(plan, &mut inner, context).await,
@@ -82,6 +91,10 @@ async fn over(plan: &StepPlan, items: Vec<Value>, scope: &mut Scope, context: St
         match end {
             StepEnd::Passed => {}
             other => return other,
+        }
+        if plan.for_each.is_none() {
+            // What the steps of a group kept stays known after it.
+            *scope = inner.clone();
         }
         kept.push(
             plan.keep.iter().filter_map(|(name, _)| Some((name.clone(), inner.get(name)?.clone()))).collect(),
@@ -94,6 +107,38 @@ async fn over(plan: &StepPlan, items: Vec<Value>, scope: &mut Scope, context: St
         scope.extend(value.map(|value| (name.clone(), value)));
     }
     StepEnd::Passed
+}
+
+/// The steps of a group, once or as long as `repeat` says.
+async fn group(plan: &StepPlan, scope: &mut Scope, context: StepContext<'_>) -> StepEnd {
+    let mut rounds = 0;
+    loop {
+        for inner in &plan.steps {
+            match run(inner, scope, context).await {
+                StepEnd::Passed => {}
+                other => return other,
+            }
+        }
+        rounds += 1;
+        let Some(repeat) = &plan.repeat else { return StepEnd::Passed };
+        match repeat.again_while.fill(scope) {
+            Ok(value) if !truthy(&value) => return StepEnd::Passed,
+            Ok(_) if rounds < repeat.at_most => {}
+            Ok(_) => {
+                let title = format!("still to be repeated after {} rounds", repeat.at_most);
+                return StepEnd::Failed(vec![failure(
+                    FailureKind::Mismatch,
+                    title,
+                    None,
+                    &plan.span,
+                    None,
+                    plan,
+                    context,
+                )]);
+            }
+            Err(error) => return StepEnd::Failed(vec![template_failure(&error)]),
+        }
+    }
 }
 
 async fn poll_until(

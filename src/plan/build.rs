@@ -130,6 +130,12 @@ fn unmatched(selector: &Selector, documents: &Documents) -> Problem {
     Problem::new(format!("no case matches `{}`", selector.written())).help(help)
 }
 
+/// A short name for what a trial makes on a shared stack: stable, and no other trial's.
+fn trial_hash(id: &str) -> String {
+    use sha2::Digest;
+    sha2::Sha256::digest(id.as_bytes()).iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// `test_cases/inference/chat.yaml` as `inference/chat`.
 fn file_id(span: &Span) -> String {
     let path = span.file.path.strip_prefix("test_cases").unwrap_or(&span.file.path);
@@ -319,7 +325,7 @@ impl Context<'_> {
         scope.insert("models".to_owned(), Value::Object(models.collect()));
         scope.insert("row".to_owned(), Value::Null);
         scope.insert("setup".to_owned(), json!(setup.map(|s| s.name.value.as_str())));
-        scope.insert("trial".to_owned(), json!({"id": id}));
+        scope.insert("trial".to_owned(), json!({"id": id, "hash": trial_hash(id)}));
         for (name, value) in &point.params {
             // A dimension goes into requests as a number.
             let value = value.map_or(Value::Null, |text| match (*name, text.parse::<u64>()) {

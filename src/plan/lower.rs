@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::template::{Placed, Template};
 use super::trial::{
-    BodyPlan, CasePlan, Condition, ContentPlan, KeepPlan, PartPlan, PollPlan, RequestPlan, RulePlan, StepPlan,
+    BodyPlan, CasePlan, Condition, ContentPlan, KeepPlan, PartPlan, PollPlan, RepeatPlan, RequestPlan,
+    RulePlan, StepPlan,
 };
 use crate::check::Check;
 use crate::schema::case::{Case, Rule};
@@ -105,6 +106,13 @@ impl Lowering<'_> {
             body: options.body.as_ref().map_or(BodyPlan::None, |body| self.body(body)),
             timeout: options.timeout,
         });
+        let steps = options.steps.iter().map(|inner| self.step(inner)).collect::<Vec<_>>();
+        let repeat = options.repeat.as_ref().map(|repeat| {
+            let text = &repeat.again_while;
+            let again_while = Template::condition(text, &text.span, self.problems);
+            check_names(&again_while, &self.names, self.problems);
+            RepeatPlan { again_while, at_most: repeat.at_most.value }
+        });
         let poll = options.poll.as_ref().map(|poll| PollPlan {
             every: poll.every.unwrap_or(POLL_EVERY),
             within: poll.within,
@@ -115,7 +123,7 @@ impl Lowering<'_> {
         let keep = options.keep.iter().map(|(name, keep)| (name.value.clone(), self.keep(keep))).collect();
         self.names.extend(options.keep.iter().map(|(name, _)| name.value.clone()));
         let expect = self.checks(&options.expect);
-        if expect.is_empty() && options.keep.0.is_empty() && request.is_none() {
+        if expect.is_empty() && options.keep.0.is_empty() && request.is_none() && steps.is_empty() {
             self.problems.push(
                 Problem::new("this step does nothing").at(&step.span).help("give it a method or `expect`"),
             );
@@ -125,6 +133,8 @@ impl Lowering<'_> {
             name: options.name.clone(),
             request,
             for_each,
+            steps,
+            repeat,
             when,
             poll,
             expect,

@@ -50,9 +50,10 @@ impl CasePlan {
 impl StepPlan {
     /// As [`CasePlan::watches_provider`], for one step.
     pub fn watches_provider(&self) -> bool {
-        self.expect
-            .iter()
-            .any(|check| matches!(check.value, Check::ProviderRequest { .. } | Check::ProviderCalls { .. }))
+        self.steps.iter().any(Self::watches_provider)
+            || self.expect.iter().any(|check| {
+                matches!(check.value, Check::ProviderRequest { .. } | Check::ProviderCalls { .. })
+            })
     }
 }
 
@@ -99,10 +100,19 @@ pub struct StepPlan {
     pub name: Option<String>,
     pub request: Option<RequestPlan>,
     pub for_each: Option<(String, Template)>,
+    pub steps: Vec<StepPlan>,
+    pub repeat: Option<RepeatPlan>,
     pub when: Option<Template>,
     pub poll: Option<PollPlan>,
     pub expect: Vec<Located<Check<Template>>>,
     pub keep: Vec<(String, Located<KeepPlan>)>,
+}
+
+/// A loop whose condition is looked at after each round.
+#[derive(Debug, Clone)]
+pub struct RepeatPlan {
+    pub again_while: Template,
+    pub at_most: u64,
 }
 
 /// A request before its templates are filled.

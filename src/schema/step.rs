@@ -35,11 +35,23 @@ record! {
         timeout: Option<Duration>,
         /// Repeats the step for every item of a list: one name, and the list.
         for_each: Table<Node>,
-        /// The step runs only when this expression holds.
+        /// Steps that belong together: for each item of `for_each`, or again and again under `repeat`.
+        steps: Vec<Step>,
+        repeat: Option<Repeat>,
+        /// The step runs only when this expression holds; under `for_each`, only for items for which it does.
         when as "if": Option<Located<String>>,
         poll: Option<Poll>,
         expect: Vec<Located<PlainCheck>>,
         keep: Table<Located<PlainKeep>>,
+    }
+}
+
+record! {
+    /// Runs the step's `steps` again as long as an expression holds after them.
+    pub struct Repeat {
+        again_while as "while": Located<String>,
+        /// More rounds than this are a failure.
+        at_most: Located<u64>,
     }
 }
 
@@ -129,6 +141,13 @@ impl Decode for Step {
             .collect();
         let rest = Node { value: NodeValue::Map(rest), span: node.span.clone() };
         let options = StepOptions::decode(&rest, problems)?;
+        if action.is_some() && !options.steps.is_empty() {
+            let problem = node.problem("a step with `steps` makes no request of its own");
+            problems.push(problem.help("move the request into `steps`"));
+        }
+        if let (Some(repeat), true) = (&options.repeat, options.steps.is_empty()) {
+            problems.push(repeat.again_while.problem("`repeat` needs `steps` beside it"));
+        }
         if action.is_none() && (options.body.is_some() || options.poll.is_some()) {
             let problem = node.problem("a step with a body or `poll` needs a method");
             problems.push(problem.help("write one of get, post, put, patch, delete with a path"));
