@@ -20,9 +20,12 @@
 //! | [`record`] | key, canonical JSON, normalisers, store, upstream formats, redaction, proxy |
 //! | [`stack`] | the in-process stack: run config, routing, one file per API and per provider |
 //!
+//! [`secret`] lies below all of them: what may never be printed or stored.
+//!
 //! Dependencies point one way: `cli → report, exec → plan → schema → source`. The leaves (`check`,
 //! `http`, `target`, `record`, `stack`) own their types and import none of `schema`, `plan`, `exec`,
-//! `report`. Four failures have four words: `Problem` (the user's files), `Mismatch` (the system under
+//! `report`; `schema` uses the types of [`check`], so that a check is written once for YAML, templates and values.
+//! Four failures have four words: `Problem` (the user's files), `Mismatch` (the system under
 //! test), `Fault` (the environment), `Miss` (a recording). Only `cli` and `report` write to the terminal.
 
 pub mod check;

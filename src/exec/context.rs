@@ -54,7 +54,7 @@ impl Stop {
         self.no_more.store(true, Ordering::SeqCst);
     }
 
-    /// Running trials end too, their cleanup left out.
+    /// Running trials end too; their cleanup still runs.
     pub fn interrupt(&self) {
         self.no_more();
         self.interrupt.send_replace(true);

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use crate::plan::template::FillError;
+use crate::source::Span;
+
 /// One thing that happened.
 #[derive(Debug, Clone)]
 pub enum Event {
@@ -86,6 +89,26 @@ pub struct Failure {
     pub curl: Option<String>,
     /// Status line and body of the answer, shortened.
     pub answer: Option<String>,
+}
+
+impl Failure {
+    /// A failure of which only this is known.
+    pub(super) fn new(kind: FailureKind, title: impl Into<String>) -> Self {
+        let title = title.into();
+        Self { kind, title, place: None, excerpt: None, detail: None, curl: None, answer: None }
+    }
+
+    /// With its place in the YAML, and that many lines from there.
+    pub(super) fn at(mut self, span: &Span, lines: usize) -> Self {
+        self.place = Some(span.file_line());
+        self.excerpt = (lines > 0).then(|| span.excerpt(lines));
+        self
+    }
+
+    /// A template that could not be filled.
+    pub(super) fn template(error: &FillError) -> Self {
+        Self::new(FailureKind::Template, error.message.as_str()).at(&error.span, 1)
+    }
 }
 
 /// Which of the four failures it is.

@@ -46,7 +46,7 @@ pub(super) enum StepEnd {
 pub(super) async fn run(plan: &StepPlan, scope: &mut Scope, context: StepContext<'_>) -> StepEnd {
     match items(plan, scope) {
         Ok(items) => over(plan, items, scope, context).await,
-        Err(error) => StepEnd::Failed(vec![template_failure(&error)]),
+        Err(error) => StepEnd::Failed(vec![Failure::template(&error)]),
     }
 }
 
@@ -76,7 +76,7 @@ async fn over(plan: &StepPlan, items: Vec<Value>, scope: &mut Scope, context: St
         match applies(plan, &inner) {
             Ok(true) => {}
             Ok(false) => continue,
-            Err(error) => return StepEnd::Failed(vec![template_failure(&error)]),
+            Err(error) => return StepEnd::Failed(vec![Failure::template(&error)]),
         }
         if !plan.steps.is_empty() {
             match Box::pin(group(plan, &mut inner, context)).await {
@@ -136,7 +136,7 @@ async fn group(plan: &StepPlan, scope: &mut Scope, context: StepContext<'_>) -> 
                     context,
                 )]);
             }
-            Err(error) => return StepEnd::Failed(vec![template_failure(&error)]),
+            Err(error) => return StepEnd::Failed(vec![Failure::template(&error)]),
         }
     }
 }
@@ -256,7 +256,7 @@ async fn exchange(
     context: StepContext<'_>,
 ) -> Result<Exchange, Box<Failure>> {
     let made = request::make(request, scope, context.profile, context.root, &plan.span)
-        .map_err(|error| Box::new(template_failure(&error)))?;
+        .map_err(|error| Box::new(Failure::template(&error)))?;
     let timeout = request.timeout.unwrap_or(context.timeout);
     match context.transport.send(&made, timeout).await {
         Ok(response) => Ok(Exchange { request: made, response }),
@@ -288,7 +288,7 @@ fn keep(
                 let title = format!("`{name}` cannot be kept: {}", headline(&mismatch));
                 failure(FailureKind::Mismatch, title, mismatch.detail, &keep.span, exchange, plan, context)
             }),
-            KeepPlan::Value(template) => template.fill(scope).map_err(|error| template_failure(&error)),
+            KeepPlan::Value(template) => template.fill(scope).map_err(|error| Failure::template(&error)),
         };
         match value {
             Ok(value) => _ = scope.insert(name.clone(), value),
@@ -308,7 +308,7 @@ fn judge(
 ) -> Vec<Failure> {
     let filled = match check.try_map(&mut |template: &Template| template.fill(scope)) {
         Ok(filled) => filled,
-        Err(error) => return vec![template_failure(&error)],
+        Err(error) => return vec![Failure::template(&error)],
     };
     // A condition counts as pytest's `assert` counts it.
     let filled = match filled {
@@ -341,25 +341,10 @@ fn failure(
     // A check's own place may be inside an anchor; the excerpt shows where it is written.
     let shown = if span.end > span.start || span.start > 0 { span } else { &plan.span };
     Failure {
-        kind,
-        title,
-        place: Some(shown.file_line()),
-        excerpt: Some(shown.excerpt(EXCERPT_LINES)),
         detail,
         curl: exchange.map(|e| curl::command(&e.request, context.transport.base())),
         answer: exchange.map(|e| answer(&e.response)),
-    }
-}
-
-fn template_failure(error: &FillError) -> Failure {
-    Failure {
-        kind: FailureKind::Template,
-        title: error.message.clone(),
-        place: Some(error.span.file_line()),
-        excerpt: Some(error.span.excerpt(1)),
-        detail: None,
-        curl: None,
-        answer: None,
+        ..Failure::new(kind, title).at(shown, EXCERPT_LINES)
     }
 }
 

@@ -178,7 +178,7 @@ fn miss(call: &ProviderCall) -> Option<Failure> {
         CallResult::Failed { reason } => (FailureKind::Fault, format!("{asked} failed"), reason.clone()),
         _ => return None,
     };
-    Some(Failure { kind, title, place: None, excerpt: None, detail: Some(detail), curl: None, answer: None })
+    Some(Failure { detail: Some(detail), ..Failure::new(kind, title) })
 }
 
 /// What identifies the request of a miss.

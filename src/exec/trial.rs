@@ -1,14 +1,15 @@
 //! One trial: rules, attempts, steps, cleanup, and what it all comes to.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::context::RunContext;
 use super::event::{Event, Failure, FailureKind, Outcome, TrialReport};
 use super::step::{self, StepContext, StepEnd};
 use super::{request, rules};
-use crate::plan::template::FillError;
-use crate::plan::trial::{CasePlan, StepPlan, TrialPlan};
+use crate::plan::trial::{StepPlan, TrialPlan};
+
+/// How long one cleanup step may take after Ctrl-C.
+const CLEANUP_AFTER_INTERRUPT: Duration = Duration::from_secs(5);
 
 /// Runs a trial to its report. Never fails itself: whatever goes wrong is an outcome.
 pub(super) async fn run(context: &RunContext, trial: &TrialPlan) -> TrialReport {
@@ -34,11 +35,11 @@ async fn judged(context: &RunContext, trial: &TrialPlan) -> (Outcome, u32) {
     match ask(&trial.case.skip).await {
         Ok(Some(rule)) => return (Outcome::Skipped(rule.because.clone()), 1),
         Ok(None) => {}
-        Err(error) => return (Outcome::Broken(vec![rule_failure(&error)]), 1),
+        Err(error) => return (Outcome::Broken(vec![Failure::template(&error)]), 1),
     }
     let expected = match ask(&trial.case.xfail).await {
         Ok(rule) => rule.map(|rule| rule.because.clone()),
-        Err(error) => return (Outcome::Broken(vec![rule_failure(&error)]), 1),
+        Err(error) => return (Outcome::Broken(vec![Failure::template(&error)]), 1),
     };
     let mut attempts = 1;
     loop {
@@ -83,10 +84,7 @@ async fn attempt(context: &RunContext, trial: &TrialPlan, company: Company) -> O
     };
     let active = context.traffic.begin(trial);
     let limit = trial.case.timeout.unwrap_or(context.timeout);
-    let outcome = tokio::select! {
-        outcome = steps(context, trial, limit) => outcome,
-        () = context.interrupted() => Outcome::Broken(vec![plain_failure("interrupted", &trial.case)]),
-    };
+    let outcome = steps(context, trial, limit).await;
     context.traffic.complete().await;
     drop(active);
     context.traffic.settle(&trial.id, outcome)
@@ -114,13 +112,17 @@ async fn steps(context: &RunContext, trial: &TrialPlan, limit: Duration) -> Outc
         }
         Outcome::Passed
     };
-    let outcome = match tokio::time::timeout(limit, body).await {
-        Ok(outcome) => outcome,
-        Err(_) => {
+    let outcome = tokio::select! {
+        outcome = tokio::time::timeout(limit, body) => outcome.unwrap_or_else(|_| {
             let title = format!("the trial did not end within {:.0}s", limit.as_secs_f64());
-            Outcome::Failed(vec![plain_failure(&title, &trial.case)])
+            Outcome::Failed(vec![Failure::new(FailureKind::Mismatch, title).at(&trial.case.span, 0)])
+        }),
+        () = context.interrupted() => {
+            Outcome::Broken(vec![Failure::new(FailureKind::Fault, "interrupted").at(&trial.case.span, 0)])
         }
     };
+    // What a trial made on a shared stack is removed also when it was cut short, but an interrupt must not hang.
+    let limit = if context.stop.interrupted() { limit.min(CLEANUP_AFTER_INTERRUPT) } else { limit };
     let mut problems = Vec::new();
     for plan in &trial.case.cleanup {
         // A step that needs what a failed step would have kept has nothing to clean up.
@@ -168,30 +170,6 @@ pub(super) fn outcome_of(failures: Vec<Failure>) -> Outcome {
         Outcome::Broken(failures)
     } else {
         Outcome::Failed(failures)
-    }
-}
-
-fn plain_failure(title: &str, case: &Arc<CasePlan>) -> Failure {
-    Failure {
-        kind: FailureKind::Mismatch,
-        title: title.to_owned(),
-        place: Some(case.span.file_line()),
-        excerpt: None,
-        detail: None,
-        curl: None,
-        answer: None,
-    }
-}
-
-fn rule_failure(error: &FillError) -> Failure {
-    Failure {
-        kind: FailureKind::Template,
-        title: error.message.clone(),
-        place: Some(error.span.file_line()),
-        excerpt: Some(error.span.excerpt(1)),
-        detail: None,
-        curl: None,
-        answer: None,
     }
 }
 
