@@ -8,7 +8,9 @@ pub mod stack;
 pub mod step;
 pub mod suite;
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub use case::{Case, CaseFile};
 pub use setup::Setup;
@@ -49,7 +51,7 @@ impl Documents {
     }
 }
 
-fn read_all<T: Decode>(project: &Project, folder: Folder, problems: &mut Problems) -> Vec<T> {
+fn read_all<T: Decode + Send>(project: &Project, folder: Folder, problems: &mut Problems) -> Vec<T> {
     let files = match project.files(folder) {
         Ok(files) => files,
         Err((path, error)) => {
@@ -58,13 +60,53 @@ fn read_all<T: Decode>(project: &Project, folder: Folder, problems: &mut Problem
         }
     };
     let mut documents = Vec::new();
-    for relative in files {
-        match SourceFile::read(&project.root.join(&relative), &relative) {
-            Ok(file) => documents.extend(parse::<T>(&file, problems)),
-            Err(problem) => problems.push(problem),
-        }
+    for (document, found) in in_parallel(&files, |relative| read_one::<T>(project, relative)) {
+        documents.extend(document);
+        problems.extend(found);
     }
     documents
+}
+
+fn read_one<T: Decode>(project: &Project, relative: &Path) -> (Option<T>, Problems) {
+    let mut problems = Problems::default();
+    let document = match SourceFile::read(&project.root.join(relative), relative) {
+        Ok(file) => parse::<T>(&file, &mut problems),
+        Err(problem) => {
+            problems.push(problem);
+            None
+        }
+    };
+    (document, problems)
+}
+
+/// Parsing is most of the time before a plan; the results come in the order of the files.
+fn in_parallel<R: Send>(files: &[PathBuf], read: impl Fn(&Path) -> R + Sync) -> Vec<R> {
+    let workers =
+        std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(files.len().max(1));
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut done = Vec::new();
+        while let Some((index, file)) = {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            files.get(index).map(|file| (index, file))
+        } {
+            done.push((index, read(file)));
+        }
+        done
+    };
+    let mut all: Vec<(usize, R)> = std::thread::scope(|scope| {
+        let handles: Vec<_> = (1..workers).map(|_| scope.spawn(work)).collect();
+        let mut all = work();
+        for handle in handles {
+            match handle.join() {
+                Ok(done) => all.extend(done),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        all
+    });
+    all.sort_by_key(|(index, _)| *index);
+    all.into_iter().map(|(_, result)| result).collect()
 }
 
 /// One file into one document.
