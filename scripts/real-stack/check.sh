@@ -7,6 +7,8 @@ repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cd "$repo"
 shared=${RUNNER_SHARED:-../shared}
 out=$repo/target/real-stack/reports
+# Known to be new enough, whatever `python3` is.
+python=target/real-stack/venv/bin/python
 # The folders whose tests are ported; a folder joins when its cases do.
 ported=(inference/ inspect/ providers/)
 
@@ -15,7 +17,12 @@ if [[ ! -d $shared ]]; then
     exit 1
 fi
 scripts/real-stack/install.sh
-cargo build --quiet --bin runner
+# RUNNER_BIN names a binary that is built already.
+runner=${RUNNER_BIN:-}
+if [[ -z $runner ]]; then
+    cargo build --quiet --locked --bin runner
+    runner=${CARGO_TARGET_DIR:-target}/debug/runner
+fi
 
 mkdir -p "$out"
 state=$(mktemp -d)
@@ -30,12 +37,12 @@ run() {
     shift
     printf '\n== base suite, %s\n' "$name"
     rm -f "$out/$name.jsonl"
-    target/debug/runner --suite=base --setup=ollama --report "jsonl=$out/$name.jsonl" "$@" || status=$?
+    "$runner" --suite=base --setup=ollama --quiet --report "jsonl=$out/$name.jsonl" "$@" || status=$?
     case $status in
         0 | 1 | 7) ;;
         *) printf 'real-stack check: runner ended with %s\n' "$status" >&2; return 1 ;;
     esac
-    scripts/compare-verdicts.py "$out/$name.jsonl" --verdicts "$shared/verdicts/base.tsv" --only "${ported[@]}"
+    "$python" scripts/compare-verdicts.py "$out/$name.jsonl" --verdicts "$shared/verdicts/base.tsv" --only "${ported[@]}"
 }
 
 failures=0

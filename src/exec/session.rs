@@ -18,6 +18,9 @@ use crate::target::{self, LaunchSpec, Running, StackSource, StartError, TargetSp
 /// How long a stack may take to answer when its definition does not say.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
+/// Makes Llama Stack record or replay inside its own process, when it is set to anything but `live`.
+const MODE_VARIABLE: &str = "LLAMA_STACK_TEST_INFERENCE_MODE";
+
 /// Everything that decides what is started.
 #[derive(Debug, Clone)]
 pub struct SessionSpec<'a> {
@@ -320,6 +323,8 @@ fn launch_spec(
             env.push((name.value.clone(), fill(&value.0, &name.span)?));
         }
     }
+    // The last pair of a name counts. Whoever sets the variable means this run, whose recordings are the proxy's.
+    env.push((MODE_VARIABLE.to_owned(), Mode::Live.to_string()));
     Ok(LaunchSpec {
         command,
         env,
@@ -335,6 +340,32 @@ fn launch_spec(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_run_s_mode_is_not_the_server_s() {
+        let text = "name: s\nlaunch: [serve, '${{ port }}']\nready: {get: /up}\n";
+        let mut problems = Problems::default();
+        let file = crate::source::SourceFile::inline("stacks/s.yaml", text);
+        let stack = crate::schema::parse::<StackDefinition>(&file, &mut problems).expect("parses");
+        let spec = SessionSpec {
+            target: TargetSpec::parse("server:starter").expect("parses"),
+            stack: &stack,
+            env: BTreeMap::new(),
+            mode: Mode::Replay,
+            recordings: PathBuf::new(),
+            setup: None,
+            secrets: Vec::new(),
+            wanted_providers: Vec::new(),
+            root: PathBuf::new(),
+            runner: PathBuf::new(),
+        };
+        let scope = Scope::from_iter([("port".to_owned(), 1234.into())]);
+        let given = vec![(MODE_VARIABLE.to_owned(), "replay".to_owned())];
+        let launch = launch_spec(&spec, &scope, given, 1234, PathBuf::new()).expect("is complete");
+        assert_eq!(launch.command, ["serve", "1234"]);
+        let last = launch.env.iter().rev().find(|(name, _)| name == MODE_VARIABLE);
+        assert_eq!(last.map(|(_, value)| value.as_str()), Some("live"));
+    }
 
     #[test]
     fn an_address_is_cut_into_host_and_path() {
