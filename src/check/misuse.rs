@@ -145,7 +145,7 @@ mod tests {
             (M::ContainsNone(json!([])), "`contains_none` was given an empty list".to_owned()),
             (M::Each(vec![]), "`each` has no matchers".to_owned()),
             (M::Either(vec![]), "`either` has no group of matchers".to_owned()),
-            (M::At(vec![]), "`at` has no checks".to_owned()),
+            (M::At(vec![]), "`parts` has no checks".to_owned()),
         ];
         for (matcher, want) in cases {
             for matchers in [vec![matcher.clone()], vec![M::Not(vec![matcher])]] {
