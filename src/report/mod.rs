@@ -50,7 +50,7 @@ impl std::str::FromStr for ReportSpec {
         if let Some((kind, path)) = text.split_once('=') {
             let found = ReportKind::of(kind);
             let kind = found.ok_or_else(|| {
-                format!("unknown report `{kind}`: {}", suggestion(kind, &ReportKind::NAMES))
+                format!("there is no report of kind `{kind}`; {}", suggestion(kind, &ReportKind::NAMES))
             })?;
             return Ok(Self { kind, path: path.into() });
         }

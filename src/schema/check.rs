@@ -350,7 +350,11 @@ fn types(node: &Node, problems: &mut Problems) -> Option<Vec<JsonType>> {
 fn pattern(node: &Node, problems: &mut Problems) -> Option<Pattern> {
     let text = String::decode(node, problems)?;
     Pattern::parse(&text)
-        .map_err(|error| problems.push(node.problem(format!("bad regular expression: {error}"))))
+        .map_err(|error| {
+            // The last line says what is wrong; those before it draw where, as the problem itself does.
+            let what = error.lines().last().unwrap_or_default().trim().trim_start_matches("error: ");
+            problems.push(node.problem(format!("bad regular expression `{text}`: {what}")));
+        })
         .ok()
 }
 

@@ -12,6 +12,10 @@ pub trait Decode: Sized {
     /// What the user should have written, as in "expected …".
     const EXPECTED: &'static str;
 
+    /// Whether the rest of a list can be looked at when an element of it could not be read. Not where later
+    /// elements refer to earlier ones: every reference to the missing one would be reported as well.
+    const ELEMENTS_STAND_ALONE: bool = true;
+
     fn decode(node: &Node, problems: &mut Problems) -> Option<Self>;
 
     /// The value of a key that is not there; `None` when the key is required.
@@ -68,6 +72,11 @@ pub(crate) struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     pub(crate) fn of(node: &'a Node, known: &[&str], problems: &mut Problems) -> Option<Self> {
+        if !matches!(node.value, NodeValue::Map(_)) {
+            let problem = node.problem(format!("expected a mapping, found {}", node.kind()));
+            problems.push(problem.help(format!("its keys are {}", known.join(", "))));
+            return None;
+        }
         let fields = Self::any(node, problems)?;
         for (key, _) in fields.pairs {
             if !known.contains(&key.as_str()) {
@@ -105,7 +114,7 @@ impl<'a> Fields<'a> {
         match self.get(key) {
             Some(node) => T::decode(node, problems),
             None => T::absent().or_else(|| {
-                problems.push(self.node.problem(format!("missing key `{key}`: {}", T::EXPECTED)));
+                problems.push(self.node.problem(format!("missing key `{key}` ({})", T::EXPECTED)));
                 None
             }),
         }
@@ -217,6 +226,9 @@ impl<T: Decode> Decode for Vec<T> {
             return T::decode(node, problems).map(|one| vec![one]);
         };
         let decoded: Vec<Option<T>> = items.iter().map(|item| T::decode(item, problems)).collect();
+        if T::ELEMENTS_STAND_ALONE {
+            return Some(decoded.into_iter().flatten().collect());
+        }
         decoded.into_iter().collect()
     }
     fn absent() -> Option<Self> {
@@ -323,7 +335,7 @@ mod tests {
             &[
                 "5:1 the key `if` is written twice",
                 "1:1 unknown key `nam` (did you mean `name`?)",
-                "1:1 missing key `name`: text",
+                "1:1 missing key `name` (text)",
                 "2:5 expected text, found a number (write it in quotes: \"1\")",
                 "3:7 expected a duration such as 250ms, 2s or 1m, found text",
                 "4:11 expected a whole number, found text",

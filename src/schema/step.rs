@@ -117,6 +117,7 @@ record! {
 
 impl Decode for Step {
     const EXPECTED: &'static str = "a step such as `- get: /v1/models`";
+    const ELEMENTS_STAND_ALONE: bool = false;
 
     fn decode(node: &Node, problems: &mut Problems) -> Option<Self> {
         let known: Vec<&str> = METHODS.iter().chain(StepOptions::KEYS).copied().collect();

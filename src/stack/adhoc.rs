@@ -16,7 +16,8 @@ impl RunConfig {
     pub fn ad_hoc(spec: &str, env: &Env) -> Result<Self, ConfigError> {
         let mut providers: Vec<Provider> = Vec::new();
         for pair in spec.split([',', ';']).map(str::trim) {
-            let place = format!("stack `{spec}`: `{pair}`");
+            let place =
+                if pair == spec { format!("stack `{spec}`") } else { format!("stack `{spec}`: `{pair}`") };
             let Some((name, provider)) = pair.split_once('=') else {
                 let expected = "each part is `api=provider`, e.g. inference=remote::ollama".to_owned();
                 return Err(ConfigError::Shape { place, expected });

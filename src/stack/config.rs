@@ -106,7 +106,7 @@ impl RunConfig {
     pub fn from_yaml(text: &str, file: &str, env: &Env) -> Result<Self, ConfigError> {
         let options = serde_yaml::options! { strict_booleans: true };
         let written: Value = serde_yaml::from_str_with_options(text, options)
-            .map_err(|error| ConfigError::Yaml { file: file.to_owned(), message: error.to_string() })?;
+            .map_err(|error| yaml_error(&error, file))?;
         let place = Place(file);
         match written.get("version") {
             Some(version) if *version == 2 || *version == "2" => {}
@@ -145,6 +145,14 @@ impl RunConfig {
             ProviderKind::Inert => None,
         })
     }
+}
+
+/// The parser's own excerpt is left out: it does not know the file's name.
+fn yaml_error(error: &serde_yaml::Error, file: &str) -> ConfigError {
+    let place = error.location().map_or_else(String::new, |at| format!(":{}:{}", at.line(), at.column()));
+    let whole = error.without_snippet().to_string();
+    let message = whole.split(" at line ").next().unwrap_or(&whole).trim().to_owned();
+    ConfigError::Yaml { file: format!("{file}{place}"), message }
 }
 
 impl Provider {
@@ -376,13 +384,13 @@ mod tests {
         assert_eq!(
             problem("  inference:\n  - {provider_id: o, provider_type: \"remote::olama\"}"),
             "run.yaml: providers.inference[0]: provider `o` has the unknown type `remote::olama` for the API \
-             `inference`, did you mean `remote::ollama`?; for a provider of your own, use a real Llama Stack \
+             `inference` (did you mean `remote::ollama`?); for a provider of your own, use a real Llama Stack \
              instead: --stack-config=server:<run.yaml> --stack=llama-stack"
         );
         assert_eq!(
             problem("  vector_io:\n  - {provider_id: x, provider_type: \"inline::fais\"}"),
             "run.yaml: providers.vector_io[0]: provider `x` has the unknown type `inline::fais` for the API \
-             `vector_io`, did you mean `inline::faiss`?; for a provider of your own, use a real Llama Stack \
+             `vector_io` (did you mean `inline::faiss`?); for a provider of your own, use a real Llama Stack \
              instead: --stack-config=server:<run.yaml> --stack=llama-stack"
         );
     }
@@ -401,7 +409,7 @@ mod tests {
     fn other_mistakes_are_named_with_their_place() {
         assert_eq!(
             problem("  infrence: []"),
-            "run.yaml: providers.infrence: Llama Stack has no API `infrence`, did you mean `inference`?"
+            "run.yaml: providers.infrence: Llama Stack has no API `infrence` (did you mean `inference`?)"
         );
         assert_eq!(
             problem("  inference:\n  - {provider_id: v, provider_type: \"remote::vllm\"}"),
@@ -433,8 +441,7 @@ mod tests {
             |text: &str| RunConfig::from_yaml(text, "run.yaml", &env(&[])).expect_err("wrong").to_string();
         assert!(read("version: '1'").starts_with("run.yaml: `version` is \"1\", but only version 2"));
         assert!(read("providers: {}").starts_with("run.yaml: `version` is missing, but only version 2"));
-        let broken = read("version: 2\nproviders: {a: b\n");
-        assert!(broken.starts_with("run.yaml: not valid YAML: ") && broken.contains("line 2"), "{broken}");
+        assert_eq!(read("version: 2\nproviders: {a: b\n"), "run.yaml:2:12: not valid YAML: unclosed bracket '{'");
     }
 
     #[test]
@@ -442,7 +449,7 @@ mod tests {
         let named = RunConfig::distribution("startr", &env(&[])).expect_err("unknown").to_string();
         assert_eq!(
             named,
-            "no distribution `startr` is built in (known: starter, ci-tests), did you mean `starter`?; give the path \
+            "no distribution `startr` is built in (known: starter, ci-tests) (did you mean `starter`?); give the path \
              of a run.yaml, or use a real Llama Stack instead: --stack-config=server:<run.yaml> --stack=llama-stack"
         );
         let spec = |spec: &str| RunConfig::ad_hoc(spec, &env(&[])).expect_err("wrong").to_string();
@@ -450,10 +457,15 @@ mod tests {
             spec("inference=ollama,safety"),
             "stack `inference=ollama,safety`: `safety`: each part is `api=provider`, e.g. inference=remote::ollama"
         );
-        assert!(spec("inference=olama").contains("did you mean `remote::ollama`?"));
+        assert_eq!(
+            spec("inference=olama"),
+            "stack `inference=olama`: provider `olama` has the unknown type `olama` for the API `inference` (did you mean \
+             `remote::ollama`?); for a provider of your own, use a real Llama Stack instead: \
+             --stack-config=server:<run.yaml> --stack=llama-stack"
+        );
         assert_eq!(
             spec("inference=vllm"),
-            "stack `inference=vllm`: `inference=vllm`: provider `vllm` has no address; set `url` in its `config`"
+            "stack `inference=vllm`: provider `vllm` has no address; set `url` in its `config`"
         );
     }
 

@@ -90,7 +90,7 @@ struct Meant<'a>(Option<&'a str>);
 impl fmt::Display for Meant<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Some(nearest) => write!(f, ", did you mean `{nearest}`?"),
+            Some(nearest) => write!(f, " (did you mean `{nearest}`?)"),
             None => Ok(()),
         }
     }

@@ -1,0 +1,4 @@
+//! The whole program: the binary is run in temporary projects, and what it prints is compared.
+
+mod bad_usage;
+mod support;
