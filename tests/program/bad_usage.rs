@@ -204,7 +204,7 @@ fn unknown_report_kind() {
     assert_snapshot!(run(&["--report=jnuit=out"]), @"
     exit 4
     --- stderr
-    error: invalid value 'jnuit=out' for '--report <[KIND=]PATH>': unknown report `jnuit`: did you mean `junit`?
+    error: invalid value 'jnuit=out' for '--report <[KIND=]PATH>': there is no report of kind `jnuit`; did you mean `junit`?
 
     For more information, try '--help'.
     ");
