@@ -9,6 +9,10 @@ lint:
     cargo fmt --check
     cargo clippy --all-targets -- -D warnings
 
+docs:
+    cargo build --quiet
+    scripts/check-docs.py target/debug/runner
+
 deny:
     cargo deny check bans licenses sources
 
@@ -18,14 +22,19 @@ ci:
 list *args:
     cargo run --quiet -- --list {{ args }}
 
-# The recordings that a fresh clone replays.
-record suite="base":
-    scripts/live-model/start.sh
-    cargo run -- --suite={{ suite }} --setup=llama-cpp --inference-mode=record; status=$?; scripts/live-model/stop.sh; exit $status
+# The base suite over the recordings in this repository.
+replay *args:
+    cargo run --quiet -- --suite=base --setup=llama-cpp {{ args }}
 
 replay-offline suite="base":
-    cargo build
+    cargo build --quiet
     scripts/offline.sh target/debug/runner --suite={{ suite }} --setup=llama-cpp
+
+# Adds what the recordings lack, from the live model.
+record suite="base" mode="record-if-missing":
+    cargo build --quiet
+    scripts/live-model/start.sh
+    target/debug/runner --suite={{ suite }} --setup=llama-cpp --inference-mode={{ mode }}; status=$?; scripts/live-model/stop.sh; exit $status
 
 real-stack:
     scripts/real-stack/check.sh

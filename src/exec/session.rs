@@ -131,7 +131,7 @@ impl Session {
         if spec.mode != Mode::Live {
             let addresses: Vec<(String, Address)> = config
                 .provider_addresses()
-                .map(|provider| (provider.provider_id.to_owned(), Address::of(provider.url)))
+                .map(|provider| (proxy_name(provider.provider_id).to_owned(), Address::of(provider.url)))
                 .collect();
             let upstreams = addresses.iter().map(|(name, at)| at.upstream(name, &env, None)).collect();
             let proxy = start_proxy(&spec, upstreams).await?;
@@ -237,6 +237,11 @@ impl Address {
         let api_key = key_env.and_then(|key| env.get(key)).cloned();
         ProviderUpstream { name: name.to_owned(), base_url: self.origin.clone(), api_key }
     }
+}
+
+/// A provider's name at the proxy and in recordings. An ad-hoc stack's ids may be types: `remote::ollama` is `ollama`.
+fn proxy_name(provider_id: &str) -> &str {
+    provider_id.rsplit("::").next().unwrap_or(provider_id)
 }
 
 async fn start_proxy(
@@ -365,6 +370,12 @@ mod tests {
         assert_eq!(launch.command, ["serve", "1234"]);
         let last = launch.env.iter().rev().find(|(name, _)| name == MODE_VARIABLE);
         assert_eq!(last.map(|(_, value)| value.as_str()), Some("live"));
+    }
+
+    #[test]
+    fn a_provider_s_type_as_its_id_is_a_name_for_the_proxy() {
+        assert_eq!(proxy_name("remote::ollama"), "ollama");
+        assert_eq!(proxy_name("ollama"), "ollama");
     }
 
     #[test]
