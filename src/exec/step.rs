@@ -50,6 +50,14 @@ pub(super) async fn run(plan: &StepPlan, scope: &mut Scope, context: StepContext
     }
 }
 
+/// Whether everything is known that a cleanup step starts from: the list it loops over, or else its path.
+pub(super) fn ready(plan: &StepPlan, scope: &Scope) -> bool {
+    match &plan.for_each {
+        Some((_, list)) => list.fill(scope).is_ok(),
+        None => plan.request.as_ref().is_none_or(|request| request.path.fill(scope).is_ok()),
+    }
+}
+
 /// The items to run for: one nameless item without `for_each`.
 fn items(plan: &StepPlan, scope: &Scope) -> Result<Vec<Value>, FillError> {
     let Some((_, list)) = &plan.for_each else { return Ok(vec![Value::Null]) };
@@ -68,6 +76,7 @@ fn applies(plan: &StepPlan, scope: &Scope) -> Result<bool, FillError> {
 
 async fn over(plan: &StepPlan, items: Vec<Value>, scope: &mut Scope, context: StepContext<'_>) -> StepEnd {
     let mut kept: Vec<Scope> = Vec::new();
+    let mut end = StepEnd::Passed;
     for item in items {
         let mut inner = scope.clone();
         if let Some((name, _)) = &plan.for_each {
@@ -78,27 +87,18 @@ async fn over(plan: &StepPlan, items: Vec<Value>, scope: &mut Scope, context: St
             Ok(false) => continue,
             Err(error) => return StepEnd::Failed(vec![Failure::template(&error)]),
         }
-        if !plan.steps.is_empty() {
-            match Box::pin(group(plan, &mut inner, context)).await {
-                StepEnd::Passed => {}
-                other => return other,
-            }
-        }
-        let end = match &plan.poll {
-            Some(poll) => poll_until(plan, poll, &mut inner, context).await,
-            None => once(plan, &mut inner, context).await,
-        };
-        match end {
-            StepEnd::Passed => {}
-            other => return other,
-        }
-        if plan.for_each.is_none() {
-            // What the steps of a group kept stays known after it.
-            *scope = inner.clone();
-        }
+        end = round(plan, &mut inner, context).await;
         kept.push(
             plan.keep.iter().filter_map(|(name, _)| Some((name.clone(), inner.get(name)?.clone()))).collect(),
         );
+        if plan.for_each.is_none() {
+            // What the steps of a group kept stays known after it.
+            *scope = inner;
+        }
+        if !matches!(end, StepEnd::Passed) {
+            // What was kept stays known all the same: the cleanup needs it.
+            break;
+        }
     }
     for (name, _) in &plan.keep {
         // A loop keeps the list of what each round kept.
@@ -106,7 +106,21 @@ async fn over(plan: &StepPlan, items: Vec<Value>, scope: &mut Scope, context: St
         let value = if plan.for_each.is_some() { Some(Value::Array(values)) } else { values.pop() };
         scope.extend(value.map(|value| (name.clone(), value)));
     }
-    StepEnd::Passed
+    end
+}
+
+/// The step's own steps, then its own exchange.
+async fn round(plan: &StepPlan, scope: &mut Scope, context: StepContext<'_>) -> StepEnd {
+    if !plan.steps.is_empty() {
+        match Box::pin(group(plan, scope, context)).await {
+            StepEnd::Passed => {}
+            other => return other,
+        }
+    }
+    match &plan.poll {
+        Some(poll) => poll_until(plan, poll, scope, context).await,
+        None => once(plan, scope, context).await,
+    }
 }
 
 /// The steps of a group, once or as long as `repeat` says.
@@ -155,6 +169,7 @@ async fn poll_until(
         if let Some(answer) = &answer
             && let Some(failures) = unwanted(plan, poll, &tried, answer, context)
         {
+            *scope = tried;
             return StepEnd::Failed(failures);
         }
         if matches!(end, StepEnd::Passed) {
@@ -162,6 +177,7 @@ async fn poll_until(
             return StepEnd::Passed;
         }
         if started.elapsed() + pause >= poll.within {
+            *scope = tried;
             return match (poll.timeout_is, end) {
                 (PollTimeout::Skip, _) => StepEnd::Skipped(format!(
                     "{}: did not hold within {:.0}s",
@@ -355,4 +371,86 @@ fn answer(response: &Response) -> String {
         None => body.into_owned(),
     };
     format!("HTTP {} {}\n{}", response.status, response.media_type(), shown.trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::plan::trial::BodyPlan;
+    use crate::source::{Problems, SourceFile};
+
+    fn scope(value: Value) -> Scope {
+        let Value::Object(scope) = value else { panic!("not an object") };
+        scope
+    }
+
+    /// A step with a loop, a path, an expectation and kept values, each an expression.
+    fn step(
+        over: Option<&str>,
+        path: Option<&str>,
+        expected: Option<&str>,
+        kept: &[(&str, &str)],
+    ) -> StepPlan {
+        let span = Span { file: SourceFile::inline("a.yaml", "x"), start: 0, end: 1 };
+        let text = |text: &str| Template::text(text, &span, &mut Problems::default());
+        let request = |path: &str| RequestPlan {
+            method: http::Method::DELETE,
+            path: text(path),
+            query: Vec::new(),
+            headers: Vec::new(),
+            body: BodyPlan::None,
+            timeout: None,
+        };
+        let keep = |value: &str| Located::new(KeepPlan::Value(text(value)), span.clone());
+        StepPlan {
+            name: None,
+            request: path.map(request),
+            for_each: over.map(|list| ("n".to_owned(), text(list))),
+            steps: Vec::new(),
+            repeat: None,
+            when: None,
+            poll: None,
+            expect: expected
+                .map(|e| Located::new(Check::Assert(text(e)), span.clone()))
+                .into_iter()
+                .collect(),
+            keep: kept.iter().map(|(name, value)| ((*name).to_owned(), keep(value))).collect(),
+            span: span.clone(),
+        }
+    }
+
+    #[test]
+    fn a_cleanup_step_is_ready_when_its_list_or_else_its_path_is_known() {
+        let known = scope(json!({"id": 1, "ids": [1]}));
+        let check =
+            |over, path, want| assert_eq!(ready(&step(over, path, None, &[]), &known), want, "{path:?}");
+        check(None, Some("/v1/files/${{ id }}"), true);
+        check(None, Some("/v1/files/${{ other }}"), false);
+        check(Some("${{ ids }}"), Some("/v1/files/${{ n }}"), true);
+        check(Some("${{ others }}"), Some("/v1/files/${{ n }}"), false);
+        check(None, None, true);
+    }
+
+    #[tokio::test]
+    async fn a_failing_step_leaves_what_it_kept_to_the_cleanup() {
+        let traffic = Traffic::unseen();
+        let context = StepContext {
+            transport: &Transport::network("http://127.0.0.1:9").expect("an address"),
+            profile: &HeaderMap::new(),
+            root: std::path::Path::new("."),
+            traffic: &traffic,
+            trial: "t",
+            timeout: Duration::from_secs(1),
+        };
+        let mut known = scope(json!({}));
+        let end =
+            run(&step(None, None, Some("${{ id == 2 }}"), &[("id", "${{ 1 }}")]), &mut known, context).await;
+        assert!(matches!(end, StepEnd::Failed(_)), "{end:?}");
+        let looping = step(Some("${{ [1, 2, 3] }}"), None, Some("${{ n < 2 }}"), &[("ids", "${{ n * 10 }}")]);
+        let end = run(&looping, &mut known, context).await;
+        assert!(matches!(end, StepEnd::Failed(_)), "{end:?}");
+        assert_eq!(Value::Object(known), json!({"id": 1, "ids": [10, 20]}));
+    }
 }

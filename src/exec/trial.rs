@@ -126,8 +126,7 @@ async fn steps(context: &RunContext, trial: &TrialPlan, limit: Duration) -> Outc
     let mut problems = Vec::new();
     for plan in &trial.case.cleanup {
         // A step that needs what a failed step would have kept has nothing to clean up.
-        let ready = plan.request.as_ref().is_none_or(|request| request.path.fill(&scope).is_ok());
-        if !ready {
+        if !step::ready(plan, &scope) {
             continue;
         }
         if let Ok(StepEnd::Failed(failures)) =
