@@ -1,9 +1,10 @@
 //! What the stack under test says of itself, asked once and only when a rule needs it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
 
 use crate::http::client::Transport;
 use crate::http::{HeaderMap, Method, Request};
@@ -18,6 +19,8 @@ pub struct Facts {
     models: OnceCell<Vec<(String, String)>>,
     routes: OnceCell<Vec<(String, String)>>,
     version: OnceCell<Option<String>>,
+    /// The ids in other lists, by path; `None` for what is not served.
+    lists: Mutex<BTreeMap<String, Option<Vec<String>>>>,
 }
 
 #[derive(Debug, Clone)]
@@ -54,6 +57,15 @@ impl Facts {
     pub async fn version(&self, transport: &Transport) -> Option<&str> {
         let ask = || async { ask(transport, "/v1/version").await["version"].as_str().map(str::to_owned) };
         self.version.get_or_init(ask).await.as_deref()
+    }
+
+    /// Whether the list at a path, as `/v1/shields`, names this; `None` when the stack serves no such list.
+    pub async fn lists(&self, path: &str, id: &str, transport: &Transport) -> Option<bool> {
+        let mut lists = self.lists.lock().await;
+        if !lists.contains_key(path) {
+            lists.insert(path.to_owned(), ids(&ask(transport, path).await));
+        }
+        lists.get(path)?.as_ref().map(|ids| ids.iter().any(|listed| listed == id))
     }
 
     async fn providers(&self, transport: &Transport) -> &[Provider] {
@@ -105,4 +117,29 @@ fn models(answer: &Value) -> Vec<(String, String)> {
 
 fn routes(answer: &Value) -> Vec<(String, String)> {
     items(answer).iter().map(|r| (text(r, "method"), text(r, "route"))).collect()
+}
+
+/// The ids in a list. Llama Stack's own objects have `identifier`, OpenAI-shaped ones `id`.
+fn ids(answer: &Value) -> Option<Vec<String>> {
+    answer["data"].as_array()?;
+    let id = |item: &Value| {
+        if item["identifier"].is_string() { text(item, "identifier") } else { text(item, "id") }
+    };
+    Some(items(answer).iter().map(id).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_list_that_is_not_served_is_not_an_empty_one() {
+        let shields = json!({"data": [{"identifier": "llama-guard", "id": 1}, {"id": "m"}]});
+        assert_eq!(ids(&shields), Some(vec!["llama-guard".to_owned(), "m".to_owned()]));
+        assert_eq!(ids(&json!({"data": []})), Some(vec![]));
+        assert_eq!(ids(&json!({"detail": "Not Found"})), None);
+        assert_eq!(ids(&Value::Null), None);
+    }
 }

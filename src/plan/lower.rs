@@ -286,6 +286,14 @@ fn rule_plan(rule: &Rule, case: &Case, names: &BTreeSet<String>, problems: &mut 
             None => problems.push(pair.problem("write `METHOD /path`, as in `POST /v1/batches`")),
         }
     }
+    if let Some(pair) = &rule.not_listed {
+        match pair.split_once(' ') {
+            Some((path, id)) if path.starts_with('/') => {
+                conditions.push(Condition::NotListed { path: path.to_owned(), id: id.trim().to_owned() });
+            }
+            _ => problems.push(pair.problem("write `/path ID`, as in `/v1/shields llama-guard`")),
+        }
+    }
     if let Some(text) = &rule.when {
         let template = Template::condition(text, &text.span, problems);
         check_names(&template, names, problems);

@@ -90,6 +90,11 @@ pub enum Condition {
         method: String,
         path: String,
     },
+    /// The list at this path does not name this.
+    NotListed {
+        path: String,
+        id: String,
+    },
     When(Template),
 }
 
