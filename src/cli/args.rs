@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Arg, Args, Command, FromArgMatches, Subcommand, ValueEnum};
 
 use crate::plan::params::Parameter;
-use crate::record::Mode;
+use crate::record::{Mode, ReplaySpeed};
 use crate::report::ReportSpec;
 use crate::schema::Documents;
 
@@ -74,6 +74,9 @@ pub(super) struct RunArgs {
     /// Where recordings lie [env: LLAMA_STACK_TEST_RECORDING_DIR] [default: recordings]
     #[arg(long, value_name = "DIR", help_heading = "Recordings")]
     pub recording_dir: Option<PathBuf>,
+    /// How fast recorded streams come: fast (at once), realtime (as recorded), or a factor (2 is twice as fast)
+    #[arg(long, value_name = "SPEED", default_value_t, help_heading = "Recordings")]
+    pub replay_speed: ReplaySpeed,
 
     /// Trials at the same time [default: number of cores]
     #[arg(short = 'j', long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = "How")]
@@ -130,6 +133,9 @@ pub(super) struct ProxyArgs {
     pub inference_mode: Mode,
     #[arg(long, value_name = "DIR", default_value = "recordings")]
     pub recording_dir: PathBuf,
+    /// How fast recorded streams come: fast (at once), realtime (as recorded), or a factor (2 is twice as fast)
+    #[arg(long, value_name = "SPEED", default_value_t)]
+    pub replay_speed: ReplaySpeed,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -57,6 +57,7 @@ pub(super) fn explain(options: &RunOptions, settings: &Settings<'_>, plan: &Plan
         options.recordings.value.display().to_string(),
         origin(&options.recordings, |v| v.display().to_string()),
     );
+    row("replay-speed", options.replay_speed.to_string(), String::new());
     row("jobs", options.jobs.to_string(), String::new());
     for (parameter, resolved) in &settings.params {
         let value = if resolved.value.is_empty() { "(none)".to_owned() } else { resolved.value.join(",") };

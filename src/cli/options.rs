@@ -9,7 +9,7 @@ use crate::plan::keyword::Keyword;
 use crate::plan::resolve::{Origin, Resolved, first};
 use crate::plan::select::Selector;
 use crate::plan::{Inputs, Selection};
-use crate::record::Mode;
+use crate::record::{Mode, ReplaySpeed};
 use crate::report::console::Verbosity;
 use crate::source::project::Project;
 use crate::source::{Problem, Problems};
@@ -26,6 +26,7 @@ pub(super) struct RunOptions {
     pub stack: String,
     pub mode: Resolved<Mode>,
     pub recordings: Resolved<PathBuf>,
+    pub replay_speed: ReplaySpeed,
     pub jobs: usize,
     pub max_failures: Option<usize>,
     pub timeout: Duration,
@@ -116,6 +117,7 @@ impl RunOptions {
             stack: args.stack.clone(),
             mode,
             recordings,
+            replay_speed: args.replay_speed,
             jobs: args.jobs.map_or(machine.cores, usize::from),
             max_failures: if args.exitfirst { Some(1) } else { args.maxfail.map(usize::from) },
             timeout: args.timeout,

@@ -187,6 +187,7 @@ fn session_spec<'a>(prepared: &Prepared<'a>) -> Result<SessionSpec<'a>, Problems
         env,
         mode: options.mode.value,
         recordings: options.recordings.value.clone(),
+        replay_speed: options.replay_speed,
         setup: prepared.settings.setup.as_ref().map(|(setup, _)| setup.name.value.clone()),
         wanted_providers,
         root: prepared.project.root.clone(),

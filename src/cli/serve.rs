@@ -75,6 +75,7 @@ pub(super) fn proxy(args: &ProxyArgs, machine: &Machine) -> Result<ExitStatus, S
         setup: None,
         secrets: Redactor::from_env(&machine.env).values().to_vec(),
         port: args.port,
+        replay_speed: args.replay_speed,
     };
     let runtime = Runtime::new().map_err(|error| error.to_string())?;
     runtime.block_on(async {

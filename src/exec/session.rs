@@ -8,7 +8,7 @@ use super::traffic::Traffic;
 use crate::http::client::{Transport, TransportError};
 use crate::plan::expression::Scope;
 use crate::plan::template::{FillError, Template};
-use crate::record::{self, Mode, ProviderUpstream, Proxy, ProxyOptions};
+use crate::record::{self, Mode, ProviderUpstream, Proxy, ProxyOptions, ReplaySpeed};
 use crate::schema::StackDefinition;
 use crate::schema::case::TargetKind;
 use crate::source::Problems;
@@ -30,6 +30,7 @@ pub struct SessionSpec<'a> {
     pub env: BTreeMap<String, String>,
     pub mode: Mode,
     pub recordings: PathBuf,
+    pub replay_speed: ReplaySpeed,
     pub setup: Option<String>,
     pub secrets: Vec<String>,
     /// Ids of the providers that the chosen models belong to, as `openai`.
@@ -255,6 +256,7 @@ async fn start_proxy(
         setup: spec.setup.clone(),
         secrets: spec.secrets.clone(),
         port: 0,
+        replay_speed: spec.replay_speed,
     };
     let proxy = record::start(options).await.map_err(SessionError::Recordings)?;
     match proxy.problems() {

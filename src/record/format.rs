@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! request   method url endpoint provider model headers body            (or body_text, body_base64)
-//! response  status headers is_streaming body|body_text|body_base64|chunks cut
+//! response  status headers is_streaming wait_ms body|body_text|body_base64|chunks cut
 //! meta      format tool recorded_at setup trials normaliser
 //! ```
 //!
@@ -49,6 +49,8 @@ struct FileResponse {
     #[serde(default)]
     headers: serde_json::Map<String, Value>,
     is_streaming: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    wait_ms: Option<f64>,
     #[serde(flatten)]
     body: FileBody,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -177,6 +179,7 @@ impl Recording {
                 status: self.answer.status,
                 headers: header_map(&self.answer.headers),
                 is_streaming: self.answer.is_streaming(),
+                wait_ms: Some(milliseconds(self.answer.wait)).filter(|wait| *wait > 0.0),
                 body: body_out,
                 chunks,
                 cut: self.answer.cut.clone(),
@@ -226,6 +229,7 @@ impl Recording {
             answer: Answer {
                 status: file.response.status,
                 headers: header_list(file.response.headers),
+                wait: duration("wait_ms", file.response.wait_ms.unwrap_or(0.0)).map_err(not)?,
                 body: answer_body,
                 cut: file.response.cut,
             },
@@ -234,10 +238,19 @@ impl Recording {
     }
 }
 
+/// Microseconds are more than any clock across a socket can tell.
+fn milliseconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).round() / 1e3
+}
+
+fn duration(name: &str, milliseconds: f64) -> Result<Duration, String> {
+    Duration::try_from_secs_f64(milliseconds / 1e3)
+        .map_err(|_| format!("`{name}` is {milliseconds}, not a time"))
+}
+
 impl From<&AnswerChunk> for FileChunk {
     fn from(chunk: &AnswerChunk) -> Self {
-        // Microseconds are more than any clock across a socket can tell.
-        let gap_ms = (chunk.gap.as_secs_f64() * 1e6).round() / 1e3;
+        let gap_ms = milliseconds(chunk.gap);
         match std::str::from_utf8(&chunk.bytes) {
             Ok(text) => Self { gap_ms, text: Some(text.to_owned()), base64: None },
             Err(_) => Self { gap_ms, text: None, base64: Some(BASE64.encode(&chunk.bytes)) },
@@ -249,8 +262,7 @@ impl TryFrom<FileChunk> for AnswerChunk {
     type Error = String;
 
     fn try_from(chunk: FileChunk) -> Result<Self, String> {
-        let gap = Duration::try_from_secs_f64(chunk.gap_ms / 1e3)
-            .map_err(|_| format!("`gap_ms` is {}, not a time", chunk.gap_ms))?;
+        let gap = duration("gap_ms", chunk.gap_ms)?;
         let bytes = match (chunk.text, chunk.base64) {
             (Some(text), None) => text.into(),
             (None, Some(encoded)) => decode_base64("base64", &encoded)?,
@@ -284,6 +296,7 @@ mod tests {
             answer: Answer {
                 status: 429,
                 headers: vec![("retry-after".into(), "1".into())],
+                wait: Duration::ZERO,
                 body,
                 cut: Some("connection reset".into()),
             },
@@ -351,7 +364,8 @@ mod tests {
         fn any_bytes_come_back(body in prop::collection::vec(any::<u8>(), 0..40), text in ".{0,20}",
                                gaps in prop::collection::vec(0u64..5_000_000, 0..6)) {
             let raw = if body.is_empty() { WireBody::Empty } else { WireBody::decode(None, body.clone().into()) };
-            let whole = recording(raw, AnswerBody::Whole(body.clone().into()));
+            let mut whole = recording(raw, AnswerBody::Whole(body.clone().into()));
+            whole.answer.wait = gaps.iter().copied().map(Duration::from_micros).sum();
             prop_assert_eq!(round_trip(&whole), whole);
             let chunks = gaps.iter().map(|micros| AnswerChunk {
                 gap: Duration::from_micros(*micros),

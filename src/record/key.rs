@@ -20,6 +20,9 @@ pub struct WireRequest {
     pub body: WireBody,
 }
 
+/// What stands in the place of a multipart body's random boundary.
+pub(crate) const BOUNDARY: &str = "boundary";
+
 /// A request body, decoded as far as matching needs it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum WireBody {
@@ -39,7 +42,11 @@ impl WireBody {
             return Self::Json(value);
         }
         match content_type.and_then(multipart_boundary) {
-            Some(boundary) => Self::Raw(replace(&body, boundary.as_bytes(), b"boundary").into()),
+            Some(boundary) => {
+                let delimiter = format!("--{boundary}");
+                let fixed = format!("--{BOUNDARY}");
+                Self::Raw(replace(&body, delimiter.as_bytes(), fixed.as_bytes()).into())
+            }
             None => Self::Raw(body),
         }
     }
@@ -114,11 +121,16 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     })
 }
 
-fn multipart_boundary(content_type: &str) -> Option<&str> {
-    let parameters = content_type.strip_prefix("multipart/")?;
-    let (_, value) = parameters.split_once("boundary=")?;
-    let value = value.split(';').next().unwrap_or_default().trim().trim_matches('"');
-    (!value.is_empty()).then_some(value)
+/// The boundary that a multipart `content-type` names; names of types and parameters know no letter case.
+pub(crate) fn multipart_boundary(content_type: &str) -> Option<&str> {
+    let (media_type, parameters) = content_type.split_once(';')?;
+    let is_multipart =
+        media_type.trim().get(..10).is_some_and(|start| start.eq_ignore_ascii_case("multipart/"));
+    let value = parameters.split(';').find_map(|parameter| {
+        let (name, value) = parameter.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("boundary").then(|| value.trim().trim_matches('"'))
+    });
+    value.filter(|value| is_multipart && !value.is_empty())
 }
 
 /// `haystack` with every `needle` replaced; `needle` is not empty.
@@ -183,5 +195,19 @@ mod tests {
             WireBody::decode(Some(&content_type), body.into())
         };
         assert_eq!(upload("abc"), upload("a-longer-one"));
+    }
+
+    #[test]
+    fn a_boundary_is_found_however_it_is_written() {
+        let cases = [
+            ("multipart/form-data; boundary=abc", Some("abc")),
+            ("Multipart/Form-Data; charset=utf-8; Boundary=\"a b\"", Some("a b")),
+            ("multipart/form-data; boundary=", None),
+            ("multipart/form-data", None),
+            ("text/plain; boundary=abc", None),
+        ];
+        for (content_type, boundary) in cases {
+            assert_eq!(multipart_boundary(content_type), boundary, "{content_type}");
+        }
     }
 }

@@ -20,7 +20,9 @@
 //! | `entry`, `scan`, `index`, `problem` | a directory of recordings: read, cached, and what is wrong with it |
 //! | `catalogue`, `store`, `recorder` | choosing an answer, looking it up, adding one |
 //! | `miss`, `diff` | why nothing answers, and what comes nearest |
-//! | `proxy`, `serve`, `relay`, `forward`, `calls` | the server, one request, passing it on, the client, the log |
+//! | `proxy`, `connection`, `serve` | the server, a client's connection, one request |
+//! | `pacing` | when the pieces of a replayed answer go out |
+//! | `relay`, `forward`, `calls` | passing a request on, the client, the log |
 //!
 //! A replaying proxy holds a [`Replay`], which can neither write nor connect; [`Recorder`] is the only type with `put`.
 
@@ -30,14 +32,18 @@ pub mod upstream;
 
 mod calls;
 mod catalogue;
+mod connection;
 mod diff;
 mod entry;
+#[cfg(test)]
+mod fidelity;
 mod format;
 mod forward;
 mod index;
 mod key;
 mod miss;
 mod mode;
+mod pacing;
 mod problem;
 mod proxy;
 mod recorder;
@@ -62,6 +68,7 @@ pub use entry::{Entry, FileFormat};
 pub use key::{Key, WireBody, WireRequest};
 pub use miss::{Miss, MissReason, Nearest};
 pub use mode::{Mode, UnknownMode};
+pub use pacing::{ReplaySpeed, UnknownSpeed};
 pub use problem::{ProblemKind, RecordingProblem};
 pub use proxy::{ProviderUpstream, Proxy, ProxyOptions, StartError, start};
 pub use recorder::{PutError, Recorder};

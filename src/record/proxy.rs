@@ -12,7 +12,9 @@ use tokio::task::JoinHandle;
 
 use super::Mode;
 use super::calls::ProviderCall;
+use super::connection::{Breaker, Connections};
 use super::forward::Forwarder;
+use super::pacing::ReplaySpeed;
 use super::problem::RecordingProblem;
 use super::recorder::{PutError, Recorder};
 use super::redact::Scrubber;
@@ -33,6 +35,8 @@ pub struct ProxyOptions {
     pub secrets: Vec<String>,
     /// 0 for any free port.
     pub port: u16,
+    /// How fast recorded answers are given.
+    pub replay_speed: ReplaySpeed,
 }
 
 /// A provider and where it really is.
@@ -130,16 +134,15 @@ pub async fn start(options: ProxyOptions) -> Result<Proxy, StartError> {
         providers,
         scrubber,
         setup: options.setup,
+        speed: options.replay_speed,
         trials: Arc::default(),
         log: Arc::default(),
     });
     let router = Router::new().fallback(handle).with_state(Arc::clone(&shared));
+    let service = router.into_make_service_with_connect_info::<Breaker>();
     let server = tokio::spawn(async move {
-        use axum::serve::ListenerExt;
-        // Small chunks must leave at once; a failure here only costs latency.
-        let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
         // Accept errors are retried inside; this only ends when aborted.
-        let _ = axum::serve(listener, router).await;
+        let _ = axum::serve(Connections(listener), service).await;
     });
     Ok(Proxy { address, shared, problems, server })
 }

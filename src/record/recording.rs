@@ -34,6 +34,8 @@ pub struct Answer {
     pub status: u16,
     /// Names in lower case.
     pub headers: Vec<(String, String)>,
+    /// From the request to the end of an answer that is no stream; zero where that is not known.
+    pub wait: Duration,
     pub body: AnswerBody,
     /// Set when the connection broke before the end: the reason, as the transport gave it.
     pub cut: Option<String>,

@@ -198,6 +198,7 @@ mod tests {
         let mut answer = Answer {
             status: 200,
             headers: vec![],
+            wait: Duration::ZERO,
             body: AnswerBody::Chunks(vec![chunk("a s3c"), chunk("r3t-"), chunk("value b"), chunk("c")]),
             cut: None,
         };

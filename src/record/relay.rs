@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
+use axum::http::header::CONTENT_LENGTH;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
@@ -13,7 +14,7 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::calls::{Arrival, CallResult, InFlight, tokens_in};
 use super::forward::{Forwarder, end_to_end, outbound_headers};
-use super::key::WireRequest;
+use super::key::{BOUNDARY, WireRequest, multipart_boundary};
 use super::recorder::Recorder;
 use super::recording::{Answer, AnswerBody, AnswerChunk, Meta, RecordedRequest, Recording};
 use super::redact::{keeps_request_header, keeps_response_header};
@@ -22,6 +23,13 @@ use super::serve::{LARGEST_BODY, Shared, blocking, error};
 
 /// Chunks of an answer that may wait for a slow client.
 const CHUNKS_AHEAD: usize = 256;
+
+/// How long a provider may keep a connection open after `[DONE]` when nobody listens any more.
+const AFTER_DONE: Duration = Duration::from_millis(500);
+
+/// Media types whose pieces mean something: they are kept apart.
+const STREAMS: [&str; 4] =
+    ["text/event-stream", "application/x-ndjson", "application/jsonl", "application/stream+json"];
 
 /// A request on its way: everything that answering it needs.
 pub(crate) struct Exchange {
@@ -120,7 +128,7 @@ impl Forwarding {
                     request: RecordedRequest {
                         wire: exchange.wire,
                         url: exchange.url,
-                        headers: texts(headers),
+                        headers: without_boundary(texts(headers)),
                     },
                     answer,
                     meta: Meta::now(shared.setup.clone()),
@@ -150,7 +158,8 @@ async fn drain(
     let mut drained = Drained { chunks: Vec::new(), cut: None, too_large: false };
     let (mut last, mut size) = (sent, 0);
     let mut stream = upstream.bytes_stream();
-    while let Some(next) = stream.next().await {
+    let mut tail = Tail::default();
+    while let Some(next) = following(&mut stream, &to_client, tail.is_done()).await {
         let now = Instant::now();
         match next {
             Ok(bytes) => {
@@ -160,6 +169,7 @@ async fn drain(
                     let gap = micros(now.duration_since(last));
                     drained.chunks.push(AnswerChunk { gap, bytes: bytes.clone() });
                 }
+                tail.push(&bytes);
                 let _ = to_client.send(Ok(bytes)).await;
             }
             Err(source) => {
@@ -172,6 +182,40 @@ async fn drain(
         last = now;
     }
     drained
+}
+
+/// The next piece. A client that leaves after `[DONE]` has all there is, and many do; a provider that keeps the
+/// connection open all the same must not keep the recording.
+async fn following<S: Stream + Unpin>(
+    stream: &mut S,
+    to_client: &mpsc::Sender<Result<Bytes, std::io::Error>>,
+    done: bool,
+) -> Option<S::Item> {
+    if !done {
+        return stream.next().await;
+    }
+    tokio::select! {
+        biased;
+        next = stream.next() => next,
+        () = to_client.closed() => tokio::time::timeout(AFTER_DONE, stream.next()).await.ok().flatten(),
+    }
+}
+
+/// The last bytes of a stream.
+#[derive(Default)]
+struct Tail(Vec<u8>);
+
+impl Tail {
+    fn push(&mut self, bytes: &[u8]) {
+        const KEPT: usize = 16;
+        self.0.extend_from_slice(&bytes[bytes.len().saturating_sub(KEPT)..]);
+        self.0.drain(..self.0.len().saturating_sub(KEPT));
+    }
+
+    /// Whether the stream said that it is over, as OpenAI's do.
+    fn is_done(&self) -> bool {
+        self.0.trim_ascii_end().ends_with(b"[DONE]")
+    }
 }
 
 /// Whole microseconds, as files keep them.
@@ -189,14 +233,27 @@ fn assemble(
     let kept = texts(headers.iter().filter(|(name, _)| keeps_response_header(name.as_str())));
     let content_type = kept.iter().find(|(name, _)| name == "content-type").map_or("", |(_, value)| value);
     let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let streams =
-        ["text/event-stream", "application/x-ndjson", "application/jsonl", "application/stream+json"];
+    let is_json = media_type == "application/json" || media_type.ends_with("+json");
+    // Where JSON or a body of known length is split is the transport's accident.
+    let in_pieces = chunks.len() > 1 && !is_json && !headers.contains_key(CONTENT_LENGTH);
+    let is_stream = STREAMS.contains(&media_type.as_str()) || in_pieces;
+    let wait = if is_stream { Duration::ZERO } else { chunks.iter().map(|chunk| chunk.gap).sum() };
     let body = AnswerBody::Chunks(chunks);
-    let mut answer = Answer { status: status.as_u16(), headers: kept, body, cut };
-    if !streams.contains(&media_type.as_str()) {
+    let mut answer = Answer { status: status.as_u16(), headers: kept, wait, body, cut };
+    if !is_stream {
         answer.body = AnswerBody::Whole(answer.bytes());
     }
     answer
+}
+
+/// The headers with the boundary that the recorded body has, in the place of the random one.
+fn without_boundary(mut headers: Vec<(String, String)>) -> Vec<(String, String)> {
+    for (_, value) in headers.iter_mut().filter(|(name, _)| name == "content-type") {
+        if let Some(boundary) = multipart_boundary(value) {
+            *value = value.replace(boundary, BOUNDARY);
+        }
+    }
+    headers
 }
 
 fn texts<'a>(headers: impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)>) -> Vec<(String, String)> {
@@ -224,11 +281,11 @@ fn with_causes(source: &reqwest::Error) -> String {
     format!("{source}: {}", without_url(source))
 }
 
-/// A body from `chunks`, in which an error breaks the connection only after what came before it was written out: the
-/// server flushes when a body has nothing ready, and drops what it holds when a body fails.
+/// A body from `chunks`, each written out before the next: the server flushes when a body has nothing ready. An error
+/// breaks the connection, and the server would drop what it still holds then.
 pub(crate) fn flushed(chunks: impl Stream<Item = Result<Bytes, std::io::Error>> + Send + 'static) -> Body {
-    Body::from_stream(chunks.then(|chunk| async move {
-        if chunk.is_err() {
+    Body::from_stream(chunks.enumerate().then(|(number, chunk)| async move {
+        if number > 0 || chunk.is_err() {
             tokio::task::yield_now().await;
         }
         chunk

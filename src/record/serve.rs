@@ -7,14 +7,14 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use serde_json::json;
 
 use super::calls::{Arrival, CallLog, CallResult, tokens_in};
 use super::forward::Forwarder;
 use super::key::{WireBody, WireRequest};
 use super::miss::Miss;
+use super::pacing::{ReplaySpeed, paced, wait};
 use super::recorder::Recorder;
 use super::recording::{Answer, AnswerBody};
 use super::redact::Scrubber;
@@ -43,6 +43,7 @@ pub(crate) struct Shared {
     pub(crate) providers: Vec<Upstream>,
     pub(crate) scrubber: Scrubber,
     pub(crate) setup: Option<String>,
+    pub(crate) speed: ReplaySpeed,
     pub(crate) trials: Arc<ActiveTrials>,
     pub(crate) log: Arc<CallLog>,
 }
@@ -91,14 +92,14 @@ pub(crate) async fn handle(State(shared): State<Arc<Shared>>, request: Request) 
             let caller = exchange.arrival.caller.clone();
             let wire = exchange.wire;
             let found = blocking(move || replay.get(&wire, &caller)).await;
-            answer(&shared.log, &exchange.arrival, found)
+            answer(&shared, &exchange.arrival, found).await
         }
         Engine::Record { recorder, client, if_missing } => {
             if *if_missing {
                 let (store, caller, wire) =
                     (Arc::clone(recorder), exchange.arrival.caller.clone(), exchange.wire.clone());
                 if let Ok(Some(hit)) = blocking(move || store.find(&wire, &caller)).await {
-                    return answer(&shared.log, &exchange.arrival, Ok(Ok(hit)));
+                    return answer(&shared, &exchange.arrival, Ok(Ok(hit))).await;
                 }
             }
             forward(&shared, client, Some(recorder), exchange).await
@@ -178,13 +179,18 @@ pub(crate) async fn blocking<T: Send + 'static>(
 }
 
 /// Answers from what a lookup found, and logs the call.
-fn answer(log: &CallLog, arrival: &Arrival, found: Result<Result<Hit, Box<Miss>>, String>) -> Response {
+async fn answer(
+    shared: &Shared,
+    arrival: &Arrival,
+    found: Result<Result<Hit, Box<Miss>>, String>,
+) -> Response {
+    let log = &shared.log;
     match found {
         Ok(Ok(hit)) => {
             let tokens = tokens_in(&hit.answer.bytes());
             let result = CallResult::Hit { file: hit.file, normalisers: hit.normalisers, scope: hit.scope };
             log.push(arrival.call(hit.answer.status, result, tokens));
-            replayed(hit.answer)
+            replayed(hit.answer, arrival.since, shared.speed).await
         }
         Ok(Err(miss)) => {
             let message = miss.to_string();
@@ -201,14 +207,14 @@ fn answer(log: &CallLog, arrival: &Arrival, found: Result<Result<Hit, Box<Miss>>
     }
 }
 
-/// The recorded answer, in the recorded pieces.
-fn replayed(answer: Answer) -> Response {
+/// The recorded answer to a request that came at `since`, in the recorded pieces.
+async fn replayed(answer: Answer, since: Instant, speed: ReplaySpeed) -> Response {
+    wait(answer.wait, since, speed).await;
+    let cut = answer.cut.map(|reason| Err(std::io::Error::other(reason)));
     let body = match answer.body {
-        AnswerBody::Whole(bytes) if answer.cut.is_none() => Body::from(bytes),
-        AnswerBody::Whole(bytes) => pieces(vec![bytes], answer.cut),
-        AnswerBody::Chunks(chunks) => {
-            pieces(chunks.into_iter().map(|chunk| chunk.bytes).collect(), answer.cut)
-        }
+        AnswerBody::Whole(bytes) if cut.is_none() => Body::from(bytes),
+        AnswerBody::Whole(bytes) => flushed(stream::iter([Ok(bytes)].into_iter().chain(cut))),
+        AnswerBody::Chunks(chunks) => flushed(paced(chunks, since, speed).chain(stream::iter(cut))),
     };
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
@@ -218,12 +224,6 @@ fn replayed(answer: Answer) -> Response {
         }
     }
     response
-}
-
-/// A body in these pieces; with a `cut`, the connection breaks after the last.
-fn pieces(chunks: Vec<Bytes>, cut: Option<String>) -> Body {
-    let end = cut.map(|reason| Err(std::io::Error::other(reason)));
-    flushed(stream::iter(chunks.into_iter().map(Ok).chain(end)))
 }
 
 /// An error as OpenAI's clients understand it, marked as not worth a retry.

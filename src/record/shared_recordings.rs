@@ -157,6 +157,7 @@ async fn every_recording_is_served_over_http() {
         setup: None,
         secrets: vec![],
         port: 0,
+        replay_speed: crate::record::ReplaySpeed::FAST,
     };
     let proxy = start(options).await.unwrap();
     let _ = rustls::crypto::ring::default_provider().install_default();

@@ -156,6 +156,7 @@ fn json_answer(status: u16, body: &Value) -> Answer {
     Answer {
         status,
         headers: vec![("content-type".into(), "application/json".into())],
+        wait: Duration::ZERO,
         body: AnswerBody::Whole(body.to_string().into()),
         cut: None,
     }
@@ -175,6 +176,7 @@ fn stream(status: u16, items: Vec<Value>, is_ollama: bool) -> Answer {
     Answer {
         status,
         headers: vec![("content-type".into(), content_type.into())],
+        wait: Duration::ZERO,
         body: AnswerBody::Chunks(chunks),
         cut: None,
     }

@@ -88,6 +88,7 @@ async fn proxy(mode: Mode, dir: &Path, base_url: &str) -> Proxy {
         setup: Some("gpt".into()),
         secrets: vec![KEY.into()],
         port: 0,
+        replay_speed: ReplaySpeed::FAST,
     };
     start(options).await.unwrap()
 }
@@ -450,6 +451,7 @@ async fn bad_options_are_refused() {
         setup: None,
         secrets: vec![],
         port: 0,
+        replay_speed: ReplaySpeed::FAST,
     };
     let message = start(options.clone()).await.unwrap_err().to_string();
     assert!(message.contains("provider p: `localhost:80` is no http address"), "{message}");
