@@ -4,6 +4,7 @@ use std::sync::{Arc, mpsc};
 
 use tokio::runtime::Runtime;
 
+use super::args::RunArgs;
 use super::exit::ExitStatus;
 use super::machine::Machine;
 use super::options::RunOptions;
@@ -14,36 +15,25 @@ use crate::exec::{self, RunContext, Schedule, Stop};
 use crate::plan::{Plan, Settings};
 use crate::report::console::{Console, ConsoleOptions};
 use crate::report::{ReportSpec, Reporters};
-use crate::schema::Documents;
+use crate::schema::StackDefinition;
 use crate::secret::Redactor;
-use crate::source::nearest::suggestion;
 use crate::source::project::Project;
-use crate::source::{Problem, Problems};
 use crate::target;
 
 /// What a run works on, all of it known before anything starts.
 #[derive(Debug)]
 pub(super) struct Prepared<'a> {
     pub project: &'a Project,
-    pub documents: &'a Documents,
-    pub options: &'a RunOptions,
-    pub settings: &'a Settings<'a>,
+    /// How `server:` starts a process.
+    pub stack: &'a StackDefinition,
+    pub options: RunOptions,
+    pub settings: Settings<'a>,
     pub machine: &'a Machine,
 }
 
 /// Runs a plan; the reports are written, the target is stopped.
 pub(super) fn run(prepared: &Prepared<'_>, plan: Plan, reports: &[ReportSpec]) -> Result<ExitStatus, String> {
-    if plan.trials.is_empty() {
-        anstream::eprintln!("nothing was run: no trial is selected (`--list` without filters shows all)");
-        return Ok(ExitStatus::NothingRun);
-    }
-    let spec = match session_spec(prepared) {
-        Ok(spec) => spec,
-        Err(problems) => {
-            anstream::eprintln!("{}", problems.render(prepared.options.color));
-            return Ok(ExitStatus::Usage);
-        }
-    };
+    let spec = session_spec(prepared);
     let console = Console::new(
         ConsoleOptions {
             verbosity: prepared.options.verbosity,
@@ -96,7 +86,7 @@ fn execute(
     redactor: Redactor,
     runtime: &Runtime,
 ) -> Result<ExitStatus, String> {
-    let options = prepared.options;
+    let options = &prepared.options;
     let jobs = session.max_parallel.map_or(options.jobs, |most| most.min(options.jobs));
     let (events, inbox) = mpsc::channel();
     let info = RunInfo {
@@ -168,21 +158,27 @@ async fn watch_signals(context: Arc<RunContext>) {
     }
 }
 
-fn session_spec<'a>(prepared: &Prepared<'a>) -> Result<SessionSpec<'a>, Problems> {
-    let options = prepared.options;
-    let stacks = &prepared.documents.stacks;
-    let Some(stack) = stacks.iter().find(|stack| stack.name.value == options.stack) else {
-        let known: Vec<&str> = stacks.iter().map(|stack| stack.name.as_str()).collect();
-        let problem = Problem::new(format!("there is no stack `{}`", options.stack));
-        return Err(problem.help(suggestion(&options.stack, &known)).into());
-    };
+/// Why no trial is selected.
+pub(super) fn nothing(args: &RunArgs) -> String {
+    let mut asked: Vec<String> = Vec::new();
+    asked.extend(args.suite.as_ref().map(|suite| format!("is in suite `{suite}`")));
+    asked.extend(
+        (!args.selectors.is_empty()).then(|| format!("is below `{}`", args.selectors.join("` or `"))),
+    );
+    asked.extend(args.keyword.as_ref().map(|keyword| format!("matches `-k {keyword}`")));
+    let asked = if asked.is_empty() { "is defined in test_cases/".to_owned() } else { asked.join(" and ") };
+    format!("no trial {asked} (`runner --list` shows all trials)")
+}
+
+fn session_spec<'a>(prepared: &Prepared<'a>) -> SessionSpec<'a> {
+    let options = &prepared.options;
     let env = prepared.settings.plain_env();
     let models = prepared.settings.params.iter().flat_map(|(_, resolved)| &resolved.value);
     let wanted_providers =
         models.filter_map(|model| model.split_once('/')).map(|(p, _)| p.to_owned()).collect();
-    Ok(SessionSpec {
+    SessionSpec {
         target: options.target_spec.clone(),
-        stack,
+        stack: prepared.stack,
         secrets: Redactor::from_env(&env).values().to_vec(),
         env,
         mode: options.mode.value,
@@ -191,5 +187,5 @@ fn session_spec<'a>(prepared: &Prepared<'a>) -> Result<SessionSpec<'a>, Problems
         wanted_providers,
         root: prepared.project.root.clone(),
         runner: prepared.machine.runner.clone(),
-    })
+    }
 }

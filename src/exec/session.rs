@@ -1,11 +1,12 @@
 //! The stack under test with its record/replay proxy: started together, stopped together.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::traffic::Traffic;
 use crate::http::client::{Transport, TransportError};
+use crate::http::{HeaderMap, Method, Request};
 use crate::plan::expression::Scope;
 use crate::plan::template::{FillError, Template};
 use crate::record::{self, Mode, ProviderUpstream, Proxy, ProxyOptions};
@@ -17,6 +18,8 @@ use crate::target::{self, LaunchSpec, Running, StackSource, StartError, TargetSp
 
 /// How long a stack may take to answer when its definition does not say.
 const READY_WITHIN: Duration = Duration::from_secs(60);
+/// How long a server that runs already may take to say anything.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// Everything that decides what is started.
 #[derive(Debug, Clone)]
@@ -56,6 +59,16 @@ pub struct Session {
 #[derive(Debug)]
 pub enum SessionError {
     Config(ConfigError),
+    /// The stack config names a file that cannot be read.
+    ConfigFile {
+        path: PathBuf,
+        reason: String,
+    },
+    /// Nothing answers at the URL.
+    Unreachable {
+        url: String,
+        reason: String,
+    },
     Stack(StackError),
     Start(StartError),
     Recordings(record::StartError),
@@ -70,10 +83,22 @@ impl std::fmt::Display for SessionError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Config(error) => write!(f, "{error}"),
+            Self::ConfigFile { path, reason } => write!(
+                f,
+                "the stack config {} cannot be read: {reason}; a path is taken from the project's root",
+                path.display()
+            ),
+            Self::Unreachable { url, reason } => write!(
+                f,
+                "no stack answers at {url}: {reason}; start it, or let runner start one: --stack-config=server:CONFIG"
+            ),
             Self::Stack(error) => write!(f, "{error}"),
             Self::Start(error) => write!(f, "{error}"),
             Self::Recordings(error) => write!(f, "{error}"),
-            Self::BadRecordings(problems) => write!(f, "unusable recordings:\n{}", problems.join("\n")),
+            Self::BadRecordings(problems) => match problems.as_slice() {
+                [one] => f.write_str(one),
+                many => write!(f, "{} recordings are unusable:\n{}", many.len(), many.join("\n")),
+            },
             Self::Transport(error) => write!(f, "{error}"),
             Self::Template(error) => write!(f, "{:?}: {}", error.span, error.message),
             Self::Io(message) => f.write_str(message),
@@ -84,14 +109,28 @@ impl std::fmt::Display for SessionError {
 impl SessionError {
     /// Whether the user's definition is wrong, rather than the target unable to start.
     pub fn is_definition(&self) -> bool {
-        matches!(self, Self::Config(_) | Self::Template(_) | Self::Recordings(_) | Self::BadRecordings(_))
+        matches!(
+            self,
+            Self::Config(_)
+                | Self::ConfigFile { .. }
+                | Self::Template(_)
+                | Self::Recordings(_)
+                | Self::BadRecordings(_)
+        )
     }
 }
 
 impl Session {
     pub async fn start(spec: SessionSpec<'_>) -> Result<Self, SessionError> {
         match spec.target.clone() {
-            TargetSpec::Url(url) => Self::reach(&url, Vec::new()),
+            TargetSpec::Url(url) => {
+                let session = Self::reach(&url, Vec::new())?;
+                // Any answer will do: which routes a server has is for the cases to say.
+                match session.transport.send(&probe(&spec.stack.ready.get), ANSWER_WITHIN).await {
+                    Err(TransportError::Connection(reason)) => Err(SessionError::Unreachable { url, reason }),
+                    _ => Ok(session),
+                }
+            }
             TargetSpec::Server { config, port } => Self::serve(spec, &config, port).await,
             TargetSpec::InProcess(source) => Self::embed(spec, &source).await,
         }
@@ -117,10 +156,7 @@ impl Session {
             StackSource::Distribution(name) => RunConfig::distribution(name, &env),
             StackSource::AdHoc(list) => RunConfig::ad_hoc(list, &env),
             StackSource::File(path) => {
-                let path = spec.root.join(path);
-                let text = std::fs::read_to_string(&path)
-                    .map_err(|error| SessionError::Io(format!("cannot read {}: {error}", path.display())))?;
-                RunConfig::from_yaml(&text, &path.display().to_string(), &env)
+                RunConfig::from_yaml(&read_config(&spec.root, path)?, &path.display().to_string(), &env)
             }
         }
         .map_err(SessionError::Config)?;
@@ -151,6 +187,9 @@ impl Session {
     }
 
     async fn serve(spec: SessionSpec<'_>, config: &str, port: Option<u16>) -> Result<Self, SessionError> {
+        if let Ok(TargetSpec::InProcess(StackSource::File(path))) = TargetSpec::parse(config) {
+            read_config(&spec.root, &path)?;
+        }
         let ready = spec.stack.ready.get.value.clone();
         if let Some(port) = port {
             let url = format!("http://127.0.0.1:{port}");
@@ -183,7 +222,14 @@ impl Session {
         ];
         let scope: Scope = values.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
         let launch = launch_spec(&spec, &scope, env, port, state.path().join("server.log"))?;
-        let running = target::launch(launch).await.map_err(SessionError::Start)?;
+        let running = match target::launch(launch).await {
+            Ok(running) => running,
+            Err(error) => {
+                // The message names the log in it.
+                let _ = state.keep();
+                return Err(SessionError::Start(error));
+            }
+        };
         Ok(Self {
             transport: Transport::network(running.base_url()).map_err(SessionError::Transport)?,
             kind: TargetKind::Server,
@@ -209,6 +255,16 @@ impl Session {
         let status = running.exited()?;
         Some(format!("the server ended during the run ({status}):\n{}", running.tail().join("\n")))
     }
+}
+
+fn read_config(root: &Path, path: &Path) -> Result<String, SessionError> {
+    std::fs::read_to_string(root.join(path))
+        .map_err(|error| SessionError::ConfigFile { path: path.to_owned(), reason: error.to_string() })
+}
+
+fn probe(path: &str) -> Request {
+    let (headers, body) = (HeaderMap::new(), bytes::Bytes::new());
+    Request { method: Method::GET, path: path.to_owned(), headers, body }
 }
 
 /// A provider's address: where its host is, and the path that the stack appends to.

@@ -1,4 +1,6 @@
 //! The whole program: the binary is run in temporary projects, and what it prints is compared.
 
+mod bad_files;
+mod bad_targets;
 mod bad_usage;
 mod support;

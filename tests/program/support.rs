@@ -80,6 +80,8 @@ impl Project {
         let mut command = Command::new(env!("CARGO_BIN_EXE_runner"));
         command.args(args).current_dir(self.folder.path()).stdin(Stdio::null());
         command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
+        // What a failed start leaves for its message goes with the project.
+        command.env("TMPDIR", self.folder.path());
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command
     }
@@ -116,7 +118,7 @@ static FILTERS: LazyLock<[(Regex, &str); 4]> = LazyLock::new(|| {
     [
         (r"127\.0\.0\.1:\d{4,5}", "127.0.0.1:[port]"),
         (r"\bport \d{4,5}", "port [port]"),
-        (r"/[^\s:,;)]*/runner-[A-Za-z0-9]{6}/", "[state]/"),
+        (r"\[project\]/runner-[A-Za-z0-9]{6}/", "[state]/"),
         (r"\b\d+\.\d\ds", "0.00s"),
     ]
     .map(|(from, to)| (Regex::new(from).expect("compiles"), to))
