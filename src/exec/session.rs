@@ -164,7 +164,7 @@ impl Session {
         if spec.mode != Mode::Live {
             let addresses: Vec<(String, Address)> = config
                 .provider_addresses()
-                .map(|provider| (provider.provider_id.to_owned(), Address::of(provider.url)))
+                .map(|provider| (wired_name(provider.provider_id).to_owned(), Address::of(provider.url)))
                 .collect();
             let upstreams = addresses.iter().map(|(name, at)| at.upstream(name, &env, None)).collect();
             let proxy = start_proxy(&spec, upstreams).await?;
@@ -174,13 +174,25 @@ impl Session {
             traffic = Traffic::seen_by(proxy);
         }
         let stack = Stack::start(config).await.map_err(SessionError::Stack)?;
+        let missing = traffic.missing_at_boot();
+        let mut notes: Vec<String> = missing
+            .iter()
+            .map(|name| {
+                format!("{name}: its model list is not recorded, so the stack knows none of its models; record it: \
+                         --inference-mode=record-if-missing")
+            })
+            .collect();
+        let others = stack.warnings();
+        let others =
+            others.iter().filter(|warning| !missing.iter().any(|name| name == wired_name(&warning.about)));
+        notes.extend(others.map(ToString::to_string));
         Ok(Self {
             transport: Transport::InProcess(stack.router()),
             kind: TargetKind::InProcess,
             traffic,
             scope_is_known: true,
             max_parallel: None,
-            notes: stack.warnings().iter().map(ToString::to_string).collect(),
+            notes,
             running: None,
             _state: None,
         })
@@ -265,6 +277,11 @@ fn read_config(root: &Path, path: &Path) -> Result<String, SessionError> {
 fn probe(path: &str) -> Request {
     let (headers, body) = (HeaderMap::new(), bytes::Bytes::new());
     Request { method: Method::GET, path: path.to_owned(), headers, body }
+}
+
+/// A provider's name in recordings. An ad-hoc list may call it `remote::ollama`; elsewhere it is `ollama`.
+fn wired_name(provider_id: &str) -> &str {
+    provider_id.rsplit("::").next().unwrap_or(provider_id)
 }
 
 /// A provider's address: where its host is, and the path that the stack appends to.

@@ -3,4 +3,10 @@
 mod bad_files;
 mod bad_targets;
 mod bad_usage;
+mod language;
+mod outcomes;
+mod provider;
+mod replay;
+mod reports;
+mod resolution;
 mod support;

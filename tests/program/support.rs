@@ -8,6 +8,8 @@ use std::sync::LazyLock;
 use regex::Regex;
 use tempfile::TempDir;
 
+use crate::provider::Provider;
+
 /// A directory with files, removed at the end.
 pub(crate) struct Project {
     folder: TempDir,
@@ -67,6 +69,12 @@ impl Project {
         self
     }
 
+    /// The model of the setup is served by this provider.
+    pub(crate) fn talks_to(self, provider: &Provider) -> Self {
+        let url = format!("{}/v1", provider.url());
+        self.env("LLAMA_CPP_URL", url)
+    }
+
     pub(crate) fn path(&self, path: &str) -> PathBuf {
         self.folder.path().join(path)
     }
@@ -114,12 +122,14 @@ fn shown(path: &Path) -> String {
     path.display().to_string()
 }
 
-static FILTERS: LazyLock<[(Regex, &str); 4]> = LazyLock::new(|| {
+static FILTERS: LazyLock<[(Regex, &str); 6]> = LazyLock::new(|| {
     [
         (r"127\.0\.0\.1:\d{4,5}", "127.0.0.1:[port]"),
         (r"\bport \d{4,5}", "port [port]"),
         (r"\[project\]/runner-[A-Za-z0-9]{6}/", "[state]/"),
         (r"\b\d+\.\d\ds", "0.00s"),
+        (r", \d+ jobs?\)", ", [jobs])"),
+        (r"00-[0-9a-f]{32}-[0-9a-f]{16}-01", "[traceparent]"),
     ]
     .map(|(from, to)| (Regex::new(from).expect("compiles"), to))
 });
