@@ -26,12 +26,9 @@ use crate::source::project::Project;
 /// The whole program.
 pub fn main(machine: &Machine) -> ExitStatus {
     install_panic_hook();
-    let start = machine.root_flag().map_or_else(|| machine.cwd.clone(), |root| machine.cwd.join(root));
-    let project = Project::find(&start);
-    let (documents, problems) = project.as_ref().map(Documents::load).unwrap_or_default();
-    let parameters = params::find(&documents.setups, &documents.cases);
-    let command = args::command(&documents, &parameters);
-    let (cli, params) = match args::parse(command, &parameters, &machine.argv) {
+    let loaded = Loaded::read(machine);
+    let command = args::command(&loaded.documents, &loaded.parameters);
+    let (cli, params) = match args::parse(command, &loaded.parameters, &machine.argv) {
         Ok(parsed) => parsed,
         Err(error) => {
             let asked = !error.use_stderr();
@@ -39,7 +36,6 @@ pub fn main(machine: &Machine) -> ExitStatus {
             return if asked { ExitStatus::Passed } else { ExitStatus::Usage };
         }
     };
-    let loaded = Loaded { project, documents, problems, parameters };
     let result = match cli.command {
         None => with_plan(machine, &loaded, &cli.run, params, false),
         Some(Action::Explain(run)) => with_plan(machine, &loaded, &run, params, true),
@@ -58,6 +54,16 @@ struct Loaded {
     documents: Documents,
     problems: Problems,
     parameters: Vec<Parameter>,
+}
+
+impl Loaded {
+    fn read(machine: &Machine) -> Self {
+        let start = machine.root_flag().map_or_else(|| machine.cwd.clone(), |root| machine.cwd.join(root));
+        let project = Project::find(&start);
+        let (documents, problems) = project.as_ref().map(Documents::load).unwrap_or_default();
+        let parameters = params::find(&documents.setups, &documents.cases);
+        Self { project, documents, problems, parameters }
+    }
 }
 
 fn with_plan(

@@ -74,7 +74,7 @@ impl RunOptions {
             };
             Keyword::parse(text).map_err(problem).ok()
         });
-        let dotenv = dotenv(project, &mut problems);
+        let dotenv = if machine.reads_dotenv { dotenv(project, &mut problems) } else { Default::default() };
         let variable = |name: &str| {
             let flag = args.env.iter().rev().find(|(key, _)| key == name);
             let flag = flag.map(|(_, value)| (value.clone(), Origin::Flag("--env".to_owned())));

@@ -8,6 +8,7 @@ use super::args::RunArgs;
 use super::exit::ExitStatus;
 use super::machine::Machine;
 use super::options::RunOptions;
+use super::serve;
 use crate::exec::event::{Event, RunInfo};
 use crate::exec::facts::Facts;
 use crate::exec::session::{Session, SessionError, SessionSpec};
@@ -53,7 +54,10 @@ pub(super) fn run(prepared: &Prepared<'_>, plan: Plan, reports: &[ReportSpec]) -
     let secrets = Redactor::from_env(&spec.env);
     let session = match runtime.block_on(start(spec)) {
         Ok(session) => session,
-        Err(Start::Interrupted) => return Ok(ExitStatus::Interrupted),
+        Err(Start::Interrupted) => {
+            anstream::eprintln!("interrupted before the stack was ready; nothing was run");
+            return Ok(ExitStatus::Interrupted);
+        }
         Err(Start::Failed(error)) => {
             anstream::eprintln!("error: {}", secrets.apply(&error.to_string()));
             let definition = error.is_definition();
@@ -71,7 +75,7 @@ enum Start {
 async fn start(spec: SessionSpec<'_>) -> Result<Session, Start> {
     tokio::select! {
         started = Session::start(spec) => started.map_err(Start::Failed),
-        _ = tokio::signal::ctrl_c() => {
+        () = serve::stop_signal() => {
             target::kill_all();
             Err(Start::Interrupted)
         }
@@ -108,20 +112,7 @@ fn execute(
         reporters
     });
     let _ = events.send(Event::RunStarted(info));
-    let context = Arc::new(RunContext {
-        transport: session.transport.clone(),
-        kind: session.kind,
-        facts: Facts::default(),
-        traffic: std::mem::replace(&mut session.traffic, exec::traffic::Traffic::unseen()),
-        root: prepared.project.root.clone(),
-        redactor,
-        timeout: options.timeout,
-        retries: options.retries,
-        scope_is_known: session.scope_is_known || jobs == 1,
-        alone: tokio::sync::RwLock::new(()),
-        events,
-        stop: Stop::default(),
-    });
+    let context = Arc::new(context(prepared, &mut session, redactor, jobs == 1, events));
     let on_signal = runtime.spawn(watch_signals(context.clone()));
     let schedule = Schedule { jobs, max_failures: options.max_failures };
     let summary = exec::run(plan.trials, &context, schedule, runtime.handle());
@@ -140,22 +131,37 @@ fn execute(
     }
 }
 
+/// What trials share, with the session's traffic moved into it. `alone` tells that no two trials run at the same time.
+pub(super) fn context(
+    prepared: &Prepared<'_>,
+    session: &mut Session,
+    redactor: Redactor,
+    alone: bool,
+    events: mpsc::Sender<Event>,
+) -> RunContext {
+    RunContext {
+        transport: session.transport.clone(),
+        kind: session.kind,
+        facts: Facts::default(),
+        traffic: std::mem::replace(&mut session.traffic, exec::traffic::Traffic::unseen()),
+        root: prepared.project.root.clone(),
+        redactor,
+        timeout: prepared.options.timeout,
+        retries: prepared.options.retries,
+        scope_is_known: session.scope_is_known || alone,
+        alone: tokio::sync::RwLock::new(()),
+        events,
+        stop: Stop::default(),
+    }
+}
+
 /// The first Ctrl-C ends running trials and prints what is known; the second ends everything at once.
 async fn watch_signals(context: Arc<RunContext>) {
-    let terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
-    let Ok(mut terminate) = terminate else { return };
-    for round in 0.. {
-        tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
-            _ = terminate.recv() => {}
-        }
-        if round == 0 {
-            context.stop.interrupt();
-        } else {
-            target::kill_all();
-            std::process::exit(i32::from(ExitStatus::Interrupted as u8));
-        }
-    }
+    serve::stop_signal().await;
+    context.stop.interrupt();
+    serve::stop_signal().await;
+    target::kill_all();
+    std::process::exit(i32::from(ExitStatus::Interrupted as u8));
 }
 
 /// Why no trial is selected.
@@ -170,7 +176,7 @@ pub(super) fn nothing(args: &RunArgs) -> String {
     format!("no trial {asked} (`runner --list` shows all trials)")
 }
 
-fn session_spec<'a>(prepared: &Prepared<'a>) -> SessionSpec<'a> {
+pub(super) fn session_spec<'a>(prepared: &Prepared<'a>) -> SessionSpec<'a> {
     let options = &prepared.options;
     let env = prepared.settings.plain_env();
     let models = prepared.settings.params.iter().flat_map(|(_, resolved)| &resolved.value);

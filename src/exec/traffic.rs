@@ -161,7 +161,7 @@ impl Traffic {
     }
 
     /// Misses that no trial was charged with; those before the first trial are the stack's boot.
-    pub(super) fn stray_misses(&self) -> Vec<String> {
+    pub fn stray_misses(&self) -> Vec<String> {
         let Some(proxy) = &self.proxy else { return Vec::new() };
         let mut stray = lock(&self.unattributed);
         stray.extend(proxy.take_unattributed_calls());

@@ -169,7 +169,7 @@ cases:
       request:
         curl -sS -X GET 'http://127.0.0.1:[port]/job' \
           -H 'accept: application/json' \
-          -H 'user-agent: runner/0.1.0'
+          -H 'user-agent: runner/[version]'
       answer:
         HTTP 200 OK application/json
         {"path":"/job","number":3,"items":[{"id":"a"},{"id":"b"}]}

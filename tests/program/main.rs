@@ -3,6 +3,7 @@
 mod bad_files;
 mod bad_targets;
 mod bad_usage;
+mod interrupt;
 mod language;
 mod outcomes;
 mod provider;

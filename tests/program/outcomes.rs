@@ -66,7 +66,7 @@ fn every_outcome() {
       request:
         curl -sS -X POST 'http://in-process/v1/chat/completions' \
           -H 'accept: application/json' \
-          -H 'user-agent: runner/0.1.0' \
+          -H 'user-agent: runner/[version]' \
           -H 'content-type: application/json' \
           --data-binary '{"model":"llama-cpp/tiny","messages":[{"role":"user","content":"Sol"}]}'
       answer:
@@ -223,7 +223,7 @@ fn a_trial_that_hangs_ends_at_its_timeout() {
       request:
         curl -sS -X POST 'http://in-process/v1/chat/completions' \
           -H 'accept: application/json' \
-          -H 'user-agent: runner/0.1.0' \
+          -H 'user-agent: runner/[version]' \
           -H 'content-type: application/json' \
           --data-binary '{"model":"llama-cpp/tiny","messages":[{"role":"user","content":"The sun?"}]}'
 
@@ -302,7 +302,7 @@ fn a_failing_cleanup_fails_the_trial() {
       request:
         curl -sS -X DELETE 'http://in-process/v1/models/none' \
           -H 'accept: application/json' \
-          -H 'user-agent: runner/0.1.0' \
+          -H 'user-agent: runner/[version]' \
           -H 'traceparent: [traceparent]'
       answer:
         HTTP 404 Not Found application/json
@@ -343,7 +343,7 @@ fn a_stack_that_breaks_off_is_no_mismatch() {
       request:
         curl -sS -X GET 'http://127.0.0.1:[port]/v1/version' \
           -H 'accept: application/json' \
-          -H 'user-agent: runner/0.1.0'
+          -H 'user-agent: runner/[version]'
 
     0 passed, 0 failed, 1 broken in 0.00s
     "#);

@@ -49,13 +49,13 @@ fn json_lines() {
     }
     let shown: Vec<String> = events.iter().map(Value::to_string).collect();
     assert_snapshot!(shown.join("\n"), @r#"
-    {"event":"run_started","format":1,"tool":"runner 0.1.0","suite":"base","setup":"local","target":"starter","mode":"replay","jobs":1,"trials":4,"params":{"text_model":["llama-cpp/tiny"],"vision_model":[],"embedding_model":[],"safety_shield":[],"judge_model":[],"embedding_dimension":["384"]}}
+    {"event":"run_started","format":1,"tool":"runner [version]","suite":"base","setup":"local","target":"starter","mode":"replay","jobs":1,"trials":4,"params":{"text_model":["llama-cpp/tiny"],"vision_model":[],"embedding_model":[],"safety_shield":[],"judge_model":[],"embedding_dimension":["384"]}}
     {"event":"trial_started","id":"a::asks[txt=llama-cpp/tiny]"}
     {"event":"step_finished","id":"a::asks[txt=llama-cpp/tiny]","step":1,"passed":true,"seconds":0}
     {"event":"trial_finished","id":"a::asks[txt=llama-cpp/tiny]","outcome":"passed","reason":null,"seconds":0,"upstream":"inference/test_x.py::test_asks[txt=llama-cpp/tiny]","attempts":1,"place":"test_cases/a.yaml:3","matches":[{"provider":"llama-cpp","endpoint":"/v1/chat/completions","tier":"exact","file":"responses/6c7442a019e6.json"}],"failures":[]}
     {"event":"trial_started","id":"a::fails"}
     {"event":"step_finished","id":"a::fails","step":1,"passed":false,"seconds":0}
-    {"event":"trial_finished","id":"a::fails","outcome":"failed","reason":"status: expected 404, got 200","seconds":0,"upstream":null,"attempts":1,"place":"test_cases/a.yaml:10","matches":[],"failures":[{"kind":"mismatch","title":"status: expected 404, got 200","place":"test_cases/a.yaml:11","detail":"received status 200, application/json: {\"version\":\"0.3.0\"}","curl":"curl -sS -X GET 'http://in-process/v1/version' \\\n  -H 'accept: application/json' \\\n  -H 'user-agent: runner/0.1.0' \\\n  -H 'traceparent: [traceparent]'","answer":"HTTP 200 OK application/json\n{\"version\":\"0.3.0\"}"}]}
+    {"event":"trial_finished","id":"a::fails","outcome":"failed","reason":"status: expected 404, got 200","seconds":0,"upstream":null,"attempts":1,"place":"test_cases/a.yaml:10","matches":[],"failures":[{"kind":"mismatch","title":"status: expected 404, got 200","place":"test_cases/a.yaml:11","detail":"received status 200, application/json: {\"version\":\"0.3.0\"}","curl":"curl -sS -X GET 'http://in-process/v1/version' \\\n  -H 'accept: application/json' \\\n  -H 'user-agent: runner/[version]' \\\n  -H 'traceparent: [traceparent]'","answer":"HTTP 200 OK application/json\n{\"version\":\"0.3.0\"}"}]}
     {"event":"trial_started","id":"a::sees[vis=none]"}
     {"event":"trial_finished","id":"a::sees[vis=none]","outcome":"skipped","reason":"vision_model empty - skipping test","seconds":0,"upstream":null,"attempts":1,"place":"test_cases/a.yaml:12","matches":[],"failures":[]}
     {"event":"trial_started","id":"a::xfails"}
@@ -86,7 +86,7 @@ fn junit() {
       request:
         curl -sS -X GET &apos;http://in-process/v1/version&apos; \
           -H &apos;accept: application/json&apos; \
-          -H &apos;user-agent: runner/0.1.0&apos; \
+          -H &apos;user-agent: runner/[version]&apos; \
           -H &apos;traceparent: [traceparent]&apos;
       answer:
         HTTP 200 OK application/json
@@ -136,7 +136,7 @@ fn markdown() {
       request:
         curl -sS -X GET 'http://in-process/v1/version' \
           -H 'accept: application/json' \
-          -H 'user-agent: runner/0.1.0' \
+          -H 'user-agent: runner/[version]' \
           -H 'traceparent: [traceparent]'
       answer:
         HTTP 200 OK application/json

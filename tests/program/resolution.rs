@@ -128,28 +128,30 @@ fn explain_shows_where_every_value_came_from() {
         "--stack-config=inference=ollama",
         "-j3",
     ];
-    assert_snapshot!(project.says(&args), @"
+    // Columns are as wide as the longest value, which holds the project's path.
+    let columns = regex::Regex::new("  +").expect("compiles");
+    assert_snapshot!(columns.replace_all(&project.says(&args), "  "), @"
     exit 0
     --- stdout
-    suite                base                            --suite
-    setup                local                           suite base
-    stack-config         inference=ollama                --stack-config, hides starter (environment)
-    stack                runner
-    inference-mode       replay                          --inference-mode, hides live (environment)
-    recording-dir        [project]/recordings  built in
-    jobs                 3
-    text-model           x/1                             --text-model, hides local/one,local/two (setup local)
-    vision-model         (none)                          built in
-    embedding-model      local/e                         setup local
-    safety-shield        (none)                          built in
-    judge-model          (none)                          built in
-    embedding-dimension  384                             built in
-    rerank-model         local/r                         setup local
-    env COLOUR           white                           --env, hides blue (environment), green (.env), red (setup local)
-    env MODEL_API_KEY    ***                             .env, hides *** (setup local)
-    env SHAPE            square                          .env, hides round (setup local)
-    env SIZE             big                             .env
-    trials               5
+    suite  base  --suite
+    setup  local  suite base
+    stack-config  inference=ollama  --stack-config, hides starter (environment)
+    stack  runner
+    inference-mode  replay  --inference-mode, hides live (environment)
+    recording-dir  [project]/recordings  built in
+    jobs  3
+    text-model  x/1  --text-model, hides local/one,local/two (setup local)
+    vision-model  (none)  built in
+    embedding-model  local/e  setup local
+    safety-shield  (none)  built in
+    judge-model  (none)  built in
+    embedding-dimension  384  built in
+    rerank-model  local/r  setup local
+    env COLOUR  white  --env, hides blue (environment), green (.env), red (setup local)
+    env MODEL_API_KEY  ***  .env, hides *** (setup local)
+    env SHAPE  square  .env, hides round (setup local)
+    env SIZE  big  .env
+    trials  5
     ");
 }
 
@@ -215,7 +217,7 @@ fn help_lists_what_the_project_has() {
 
     Setups:
       local          A model here
-      other          
+      other
 
     Exit status: 0 passed, 1 failed, 2 interrupted, 3 internal error, 4 usage or definition error,
     5 nothing was run, 6 the target did not start, 7 the only failures are replay misses

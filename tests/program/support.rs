@@ -105,7 +105,11 @@ impl Project {
 
     /// Runs a command to its end.
     pub(crate) fn finish(&self, mut command: Command) -> Output {
-        let output = command.output().expect("starts");
+        self.output(&command.output().expect("starts"))
+    }
+
+    /// What a process printed, filtered.
+    pub(crate) fn output(&self, output: &std::process::Output) -> Output {
         let text = |bytes: &[u8]| self.filtered(&String::from_utf8_lossy(bytes));
         Output { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
     }
@@ -122,12 +126,13 @@ fn shown(path: &Path) -> String {
     path.display().to_string()
 }
 
-static FILTERS: LazyLock<[(Regex, &str); 6]> = LazyLock::new(|| {
+static FILTERS: LazyLock<[(Regex, &str); 7]> = LazyLock::new(|| {
     [
         (r"127\.0\.0\.1:\d{4,5}", "127.0.0.1:[port]"),
         (r"\bport \d{4,5}", "port [port]"),
         (r"\[project\]/runner-[A-Za-z0-9]{6}/", "[state]/"),
         (r"\b\d+\.\d\ds", "0.00s"),
+        (r"\brunner([ /])\d+\.\d+\.\d+", "runner$1[version]"),
         (r", \d+ jobs?\)", ", [jobs])"),
         (r"00-[0-9a-f]{32}-[0-9a-f]{16}-01", "[traceparent]"),
     ]
