@@ -196,12 +196,14 @@ fn lists(documents: &Documents) -> String {
             .map(|s| format!(" [default setup: {}]", s.value))
             .unwrap_or_default();
         let what = suite.description.as_deref().unwrap_or_default();
-        text.push_str(&format!("  {:<14} {what}{setup}\n", suite.name.value));
+        text.push_str(format!("  {:<14} {what}{setup}", suite.name.value).trim_end());
+        text.push('\n');
     }
     text.push_str("\nSetups:\n");
     for setup in &documents.setups {
         let what = setup.description.as_deref().unwrap_or_default();
-        text.push_str(&format!("  {:<14} {what}\n", setup.name.value));
+        text.push_str(format!("  {:<14} {what}", setup.name.value).trim_end());
+        text.push('\n');
     }
     text.push_str(
         "\nExit status: 0 passed, 1 failed, 2 interrupted, 3 internal error, 4 usage or definition error,\n\

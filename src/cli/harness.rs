@@ -1,8 +1,96 @@
-//! The cases as a libtest-compatible binary, for `cargo test` and `cargo nextest`.
+//! The project's cases as a libtest-compatible binary, for `cargo test` and `cargo nextest`: the suite `base` with
+//! the setup `llama-cpp` on the in-process stack, replayed from the repository's recordings.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
+use std::sync::{Arc, OnceLock, mpsc};
 
-/// Placeholder.
+use tokio::runtime::{Handle, Runtime};
+
+use super::exit::ExitStatus;
+use super::machine::Machine;
+use super::run::{self, Prepared};
+use super::{Loaded, args, prepare};
+use crate::exec::session::Session;
+use crate::exec::{RunContext, libtest_trials};
+use crate::plan::Plan;
+use crate::report::text;
+use crate::secret::Redactor;
+
+/// What is run, said in full: nothing of the environment may change it.
+const RUN: [&str; 5] =
+    ["runner", "--suite=base", "--setup=llama-cpp", "--stack-config=starter", "--inference-mode=replay"];
+
+/// Lists or runs the cases as the process's own arguments say.
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    let arguments = libtest_mimic::Arguments::from_args();
+    let machine = Machine {
+        argv: RUN.iter().map(Into::into).collect(),
+        env: BTreeMap::new(),
+        reads_dotenv: false,
+        ..Machine::read()
+    };
+    match run(machine, &arguments) {
+        Ok(code) => code,
+        Err(message) => {
+            anstream::eprintln!("{message}");
+            ExitStatus::Usage.into()
+        }
+    }
+}
+
+fn run(machine: Machine, arguments: &libtest_mimic::Arguments) -> Result<ExitCode, String> {
+    let (prepared, plan) = plan(machine)?;
+    let runtime = Runtime::new().map_err(|error| format!("cannot start the runtime: {error}"))?;
+    let session = Arc::new(Lazy { prepared, runtime: runtime.handle().clone(), started: OnceLock::new() });
+    let lazy = session.clone();
+    let trials = libtest_trials(plan.trials, move || lazy.context(), runtime.handle(), text::failure);
+    let conclusion = libtest_mimic::run(arguments, trials);
+    let stray = session.stray_misses();
+    for miss in &stray {
+        anstream::eprintln!("replay miss outside any trial:\n{miss}");
+    }
+    Ok(if stray.is_empty() { conclusion.exit_code() } else { ExitStatus::ReplayMisses.into() })
+}
+
+/// Trials live as long as the process, and so does what they are made from.
+fn plan(machine: Machine) -> Result<(Prepared<'static>, Plan), String> {
+    let machine: &'static Machine = Box::leak(Box::new(machine));
+    let loaded: &'static Loaded = Box::leak(Box::new(Loaded::read(machine)));
+    let project =
+        loaded.project.as_ref().ok_or("there is no project here: suites/ and test_cases/ are needed")?;
+    let command = args::command(&loaded.documents, &loaded.parameters);
+    let (cli, params) =
+        args::parse(command, &loaded.parameters, &machine.argv).map_err(|error| error.to_string())?;
+    prepare(machine, project, loaded, &cli.run, params).map_err(|problems| problems.render(false))
+}
+
+/// The stack, started by the first trial: listing starts nothing.
+struct Lazy {
+    prepared: Prepared<'static>,
+    runtime: Handle,
+    started: OnceLock<Result<(Arc<RunContext>, Session), String>>,
+}
+
+impl Lazy {
+    fn context(&self) -> Result<Arc<RunContext>, String> {
+        let started = self.started.get_or_init(|| {
+            let spec = run::session_spec(&self.prepared);
+            let redactor = Redactor::from_env(&spec.env);
+            let mut session =
+                self.runtime.block_on(Session::start(spec)).map_err(|error| error.to_string())?;
+            // libtest's own printer reports; nobody listens to events.
+            let (events, _) = mpsc::channel();
+            let context = run::context(&self.prepared, &mut session, redactor, false, events);
+            Ok((Arc::new(context), session))
+        });
+        started.as_ref().map(|(context, _)| context.clone()).map_err(Clone::clone)
+    }
+
+    fn stray_misses(&self) -> Vec<String> {
+        match self.started.get() {
+            Some(Ok((context, _))) => context.traffic.stray_misses(),
+            _ => Vec::new(),
+        }
+    }
 }

@@ -14,6 +14,8 @@ pub struct Machine {
     pub stdout_is_terminal: bool,
     pub stderr_is_terminal: bool,
     pub cores: usize,
+    /// Whether the project's `.env` counts.
+    pub reads_dotenv: bool,
     /// This binary.
     pub runner: PathBuf,
 }
@@ -28,6 +30,7 @@ impl Machine {
             cwd: std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
             stdout_is_terminal: std::io::stdout().is_terminal(),
             stderr_is_terminal: std::io::stderr().is_terminal(),
+            reads_dotenv: true,
             cores: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             runner: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("runner")),
         }

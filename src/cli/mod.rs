@@ -15,8 +15,10 @@ pub use machine::Machine;
 use args::{Action, RunArgs};
 use options::RunOptions;
 
+use run::Prepared;
+
 use crate::plan::params::{self, Parameter};
-use crate::plan::resolve;
+use crate::plan::{self, Plan, resolve};
 use crate::schema::Documents;
 use crate::source::Problems;
 use crate::source::project::Project;
@@ -24,12 +26,9 @@ use crate::source::project::Project;
 /// The whole program.
 pub fn main(machine: &Machine) -> ExitStatus {
     install_panic_hook();
-    let start = machine.root_flag().map_or_else(|| machine.cwd.clone(), |root| machine.cwd.join(root));
-    let project = Project::find(&start);
-    let (documents, problems) = project.as_ref().map(Documents::load).unwrap_or_default();
-    let parameters = params::find(&documents.setups, &documents.cases);
-    let command = args::command(&documents, &parameters);
-    let (cli, params) = match args::parse(command, &parameters, &machine.argv) {
+    let loaded = Loaded::read(machine);
+    let command = args::command(&loaded.documents, &loaded.parameters);
+    let (cli, params) = match args::parse(command, &loaded.parameters, &machine.argv) {
         Ok(parsed) => parsed,
         Err(error) => {
             let asked = !error.use_stderr();
@@ -37,7 +36,6 @@ pub fn main(machine: &Machine) -> ExitStatus {
             return if asked { ExitStatus::Passed } else { ExitStatus::Usage };
         }
     };
-    let loaded = Loaded { project, documents, problems, parameters };
     let result = match cli.command {
         None => with_plan(machine, &loaded, &cli.run, params, false),
         Some(Action::Explain(run)) => with_plan(machine, &loaded, &run, params, true),
@@ -58,6 +56,16 @@ struct Loaded {
     parameters: Vec<Parameter>,
 }
 
+impl Loaded {
+    fn read(machine: &Machine) -> Self {
+        let start = machine.root_flag().map_or_else(|| machine.cwd.clone(), |root| machine.cwd.join(root));
+        let project = Project::find(&start);
+        let (documents, problems) = project.as_ref().map(Documents::load).unwrap_or_default();
+        let parameters = params::find(&documents.setups, &documents.cases);
+        Self { project, documents, problems, parameters }
+    }
+}
+
 fn with_plan(
     machine: &Machine,
     loaded: &Loaded,
@@ -72,42 +80,62 @@ fn with_plan(
         );
         return Ok(ExitStatus::Usage);
     };
-    let prepared = RunOptions::resolve(run_args, params, machine, project).and_then(|options| {
-        let settings = resolve::resolve(&loaded.documents, &loaded.parameters, &options.inputs)?;
-        // All mistakes of the tree at once: those of reading with those of planning.
-        let mut problems = loaded.problems.clone();
-        match crate::plan::build(&loaded.documents, &settings, &options.selection) {
-            Ok(plan) => problems.or((options, settings, plan)),
-            Err(more) => {
-                problems.extend(more);
-                Err(problems)
-            }
-        }
-    });
-    let (options, settings, plan) = match prepared {
+    let (prepared, plan) = match prepare(machine, project, loaded, run_args, params) {
         Ok(prepared) => prepared,
-        Err(mut problems) => {
-            problems.extend(loaded.problems.clone());
+        Err(problems) => {
             anstream::eprintln!("{}", problems.render(color));
             return Ok(ExitStatus::Usage);
         }
     };
     if explain {
-        anstream::println!("{}", explain::explain(&options, &settings, &plan));
+        anstream::println!("{}", explain::explain(&prepared.options, &prepared.settings, &plan));
         return Ok(ExitStatus::Passed);
     }
-    if run_args.list {
+    if run_args.list && (run_args.format == args::ListFormat::Json || !plan.trials.is_empty()) {
         anstream::println!("{}", explain::list(&plan, run_args.format));
-        return Ok(if plan.trials.is_empty() { ExitStatus::NothingRun } else { ExitStatus::Passed });
     }
-    let prepared = run::Prepared {
-        project,
-        documents: &loaded.documents,
-        options: &options,
-        settings: &settings,
-        machine,
-    };
+    if plan.trials.is_empty() {
+        anstream::eprintln!("nothing was run: {}", run::nothing(run_args));
+        return Ok(ExitStatus::NothingRun);
+    }
+    if run_args.list {
+        return Ok(ExitStatus::Passed);
+    }
     run::run(&prepared, plan, &run_args.report)
+}
+
+/// Everything that a run needs, or all that is wrong: what reading found with what planning found.
+fn prepare<'a>(
+    machine: &'a Machine,
+    project: &'a Project,
+    loaded: &'a Loaded,
+    run_args: &RunArgs,
+    params: Vec<(String, String)>,
+) -> Result<(Prepared<'a>, Plan), Problems> {
+    let mut problems = loaded.problems.clone();
+    let options = match RunOptions::resolve(run_args, params, machine, project) {
+        Ok(options) => options,
+        Err(more) => {
+            problems.extend(more);
+            return Err(problems);
+        }
+    };
+    let documents = &loaded.documents;
+    let settings = resolve::resolve(documents, &loaded.parameters, &options.inputs, &mut problems);
+    let stack = resolve::stack(documents, &options.stack, &mut problems);
+    let plan = match plan::build(documents, &settings, &options.selection) {
+        Ok(plan) => Some(plan),
+        Err(more) => {
+            problems.extend(more);
+            None
+        }
+    };
+    match (stack, plan) {
+        (Some(stack), Some(plan)) => {
+            problems.or((Prepared { project, stack, options, settings, machine }, plan))
+        }
+        _ => Err(problems),
+    }
 }
 
 /// A panic must not leave server processes behind.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::args::{ColorChoice, RunArgs};
 use super::machine::{Machine, parse_dotenv};
-use crate::plan::keyword::Keyword;
+use crate::plan::keyword::{Keyword, KeywordError};
 use crate::plan::resolve::{Origin, Resolved, first};
 use crate::plan::select::Selector;
 use crate::plan::{Inputs, Selection};
@@ -59,13 +59,23 @@ impl RunOptions {
             .selectors
             .iter()
             .filter_map(|text| {
-                Selector::parse(text).map_err(|message| problems.push(Problem::new(message))).ok()
+                let parsed = if text.trim().is_empty() {
+                    Err("a selector is empty; leave it out to select everything".to_owned())
+                } else {
+                    Selector::parse(text)
+                };
+                parsed.map_err(|message| problems.push(Problem::new(message))).ok()
             })
             .collect();
         let keyword = args.keyword.as_deref().and_then(|text| {
-            Keyword::parse(text).map_err(|error| problems.push(Problem::new(error.to_string()))).ok()
+            let problem = |error: KeywordError| {
+                let help =
+                    "words joined by and, or, not and parentheses, as `-k 'chat and not (vision or tools)'`";
+                problems.push(Problem::new(format!("{error} of `{text}`")).help(help));
+            };
+            Keyword::parse(text).map_err(problem).ok()
         });
-        let dotenv = dotenv(project, &mut problems);
+        let dotenv = if machine.reads_dotenv { dotenv(project, &mut problems) } else { Default::default() };
         let variable = |name: &str| {
             let flag = args.env.iter().rev().find(|(key, _)| key == name);
             let flag = flag.map(|(_, value)| (value.clone(), Origin::Flag("--env".to_owned())));

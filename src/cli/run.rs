@@ -4,9 +4,11 @@ use std::sync::{Arc, mpsc};
 
 use tokio::runtime::Runtime;
 
+use super::args::RunArgs;
 use super::exit::ExitStatus;
 use super::machine::Machine;
 use super::options::RunOptions;
+use super::serve;
 use crate::exec::event::{Event, RunInfo};
 use crate::exec::facts::Facts;
 use crate::exec::session::{Session, SessionError, SessionSpec};
@@ -14,36 +16,25 @@ use crate::exec::{self, RunContext, Schedule, Stop};
 use crate::plan::{Plan, Settings};
 use crate::report::console::{Console, ConsoleOptions};
 use crate::report::{ReportSpec, Reporters};
-use crate::schema::Documents;
+use crate::schema::StackDefinition;
 use crate::secret::Redactor;
-use crate::source::nearest::suggestion;
 use crate::source::project::Project;
-use crate::source::{Problem, Problems};
 use crate::target;
 
 /// What a run works on, all of it known before anything starts.
 #[derive(Debug)]
 pub(super) struct Prepared<'a> {
     pub project: &'a Project,
-    pub documents: &'a Documents,
-    pub options: &'a RunOptions,
-    pub settings: &'a Settings<'a>,
+    /// How `server:` starts a process.
+    pub stack: &'a StackDefinition,
+    pub options: RunOptions,
+    pub settings: Settings<'a>,
     pub machine: &'a Machine,
 }
 
 /// Runs a plan; the reports are written, the target is stopped.
 pub(super) fn run(prepared: &Prepared<'_>, plan: Plan, reports: &[ReportSpec]) -> Result<ExitStatus, String> {
-    if plan.trials.is_empty() {
-        anstream::eprintln!("nothing was run: no trial is selected (`--list` without filters shows all)");
-        return Ok(ExitStatus::NothingRun);
-    }
-    let spec = match session_spec(prepared) {
-        Ok(spec) => spec,
-        Err(problems) => {
-            anstream::eprintln!("{}", problems.render(prepared.options.color));
-            return Ok(ExitStatus::Usage);
-        }
-    };
+    let spec = session_spec(prepared);
     let console = Console::new(
         ConsoleOptions {
             verbosity: prepared.options.verbosity,
@@ -63,7 +54,10 @@ pub(super) fn run(prepared: &Prepared<'_>, plan: Plan, reports: &[ReportSpec]) -
     let secrets = Redactor::from_env(&spec.env);
     let session = match runtime.block_on(start(spec)) {
         Ok(session) => session,
-        Err(Start::Interrupted) => return Ok(ExitStatus::Interrupted),
+        Err(Start::Interrupted) => {
+            anstream::eprintln!("interrupted before the stack was ready; nothing was run");
+            return Ok(ExitStatus::Interrupted);
+        }
         Err(Start::Failed(error)) => {
             anstream::eprintln!("error: {}", secrets.apply(&error.to_string()));
             let definition = error.is_definition();
@@ -81,7 +75,7 @@ enum Start {
 async fn start(spec: SessionSpec<'_>) -> Result<Session, Start> {
     tokio::select! {
         started = Session::start(spec) => started.map_err(Start::Failed),
-        _ = tokio::signal::ctrl_c() => {
+        () = serve::stop_signal() => {
             target::kill_all();
             Err(Start::Interrupted)
         }
@@ -96,7 +90,7 @@ fn execute(
     redactor: Redactor,
     runtime: &Runtime,
 ) -> Result<ExitStatus, String> {
-    let options = prepared.options;
+    let options = &prepared.options;
     let jobs = session.max_parallel.map_or(options.jobs, |most| most.min(options.jobs));
     let (events, inbox) = mpsc::channel();
     let info = RunInfo {
@@ -118,20 +112,7 @@ fn execute(
         reporters
     });
     let _ = events.send(Event::RunStarted(info));
-    let context = Arc::new(RunContext {
-        transport: session.transport.clone(),
-        kind: session.kind,
-        facts: Facts::default(),
-        traffic: std::mem::replace(&mut session.traffic, exec::traffic::Traffic::unseen()),
-        root: prepared.project.root.clone(),
-        redactor,
-        timeout: options.timeout,
-        retries: options.retries,
-        scope_is_known: session.scope_is_known || jobs == 1,
-        alone: tokio::sync::RwLock::new(()),
-        events,
-        stop: Stop::default(),
-    });
+    let context = Arc::new(context(prepared, &mut session, redactor, jobs == 1, events));
     let on_signal = runtime.spawn(watch_signals(context.clone()));
     let schedule = Schedule { jobs, max_failures: options.max_failures };
     let summary = exec::run(plan.trials, &context, schedule, runtime.handle());
@@ -150,39 +131,60 @@ fn execute(
     }
 }
 
-/// The first Ctrl-C ends running trials and prints what is known; the second ends everything at once.
-async fn watch_signals(context: Arc<RunContext>) {
-    let terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
-    let Ok(mut terminate) = terminate else { return };
-    for round in 0.. {
-        tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
-            _ = terminate.recv() => {}
-        }
-        if round == 0 {
-            context.stop.interrupt();
-        } else {
-            target::kill_all();
-            std::process::exit(i32::from(ExitStatus::Interrupted as u8));
-        }
+/// What trials share, with the session's traffic moved into it. `alone` tells that no two trials run at the same time.
+pub(super) fn context(
+    prepared: &Prepared<'_>,
+    session: &mut Session,
+    redactor: Redactor,
+    alone: bool,
+    events: mpsc::Sender<Event>,
+) -> RunContext {
+    RunContext {
+        transport: session.transport.clone(),
+        kind: session.kind,
+        facts: Facts::default(),
+        traffic: std::mem::replace(&mut session.traffic, exec::traffic::Traffic::unseen()),
+        root: prepared.project.root.clone(),
+        redactor,
+        timeout: prepared.options.timeout,
+        retries: prepared.options.retries,
+        scope_is_known: session.scope_is_known || alone,
+        alone: tokio::sync::RwLock::new(()),
+        events,
+        stop: Stop::default(),
     }
 }
 
-fn session_spec<'a>(prepared: &Prepared<'a>) -> Result<SessionSpec<'a>, Problems> {
-    let options = prepared.options;
-    let stacks = &prepared.documents.stacks;
-    let Some(stack) = stacks.iter().find(|stack| stack.name.value == options.stack) else {
-        let known: Vec<&str> = stacks.iter().map(|stack| stack.name.as_str()).collect();
-        let problem = Problem::new(format!("there is no stack `{}`", options.stack));
-        return Err(problem.help(suggestion(&options.stack, &known)).into());
-    };
+/// The first Ctrl-C ends running trials and prints what is known; the second ends everything at once.
+async fn watch_signals(context: Arc<RunContext>) {
+    serve::stop_signal().await;
+    context.stop.interrupt();
+    serve::stop_signal().await;
+    target::kill_all();
+    std::process::exit(i32::from(ExitStatus::Interrupted as u8));
+}
+
+/// Why no trial is selected.
+pub(super) fn nothing(args: &RunArgs) -> String {
+    let mut asked: Vec<String> = Vec::new();
+    asked.extend(args.suite.as_ref().map(|suite| format!("is in suite `{suite}`")));
+    asked.extend(
+        (!args.selectors.is_empty()).then(|| format!("is below `{}`", args.selectors.join("` or `"))),
+    );
+    asked.extend(args.keyword.as_ref().map(|keyword| format!("matches `-k {keyword}`")));
+    let asked = if asked.is_empty() { "is defined in test_cases/".to_owned() } else { asked.join(" and ") };
+    format!("no trial {asked} (`runner --list` shows all trials)")
+}
+
+pub(super) fn session_spec<'a>(prepared: &Prepared<'a>) -> SessionSpec<'a> {
+    let options = &prepared.options;
     let env = prepared.settings.plain_env();
     let models = prepared.settings.params.iter().flat_map(|(_, resolved)| &resolved.value);
     let wanted_providers =
         models.filter_map(|model| model.split_once('/')).map(|(p, _)| p.to_owned()).collect();
-    Ok(SessionSpec {
+    SessionSpec {
         target: options.target_spec.clone(),
-        stack,
+        stack: prepared.stack,
         secrets: Redactor::from_env(&env).values().to_vec(),
         env,
         mode: options.mode.value,
@@ -192,5 +194,5 @@ fn session_spec<'a>(prepared: &Prepared<'a>) -> Result<SessionSpec<'a>, Problems
         wanted_providers,
         root: prepared.project.root.clone(),
         runner: prepared.machine.runner.clone(),
-    })
+    }
 }

@@ -99,7 +99,8 @@ fn usage(message: &str) -> Result<ExitStatus, String> {
     Ok(ExitStatus::Usage)
 }
 
-async fn stop_signal() {
+/// Resolves at Ctrl-C or a request to terminate.
+pub(super) async fn stop_signal() {
     let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
     tokio::select! {
         _ = tokio::signal::ctrl_c() => {}

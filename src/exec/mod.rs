@@ -17,7 +17,7 @@ use std::time::Instant;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 pub use context::{RunContext, Stop};
-use event::{Event, Outcome, Summary};
+use event::{Event, Failure, Outcome, Summary};
 
 use crate::plan::TrialPlan;
 
@@ -57,7 +57,7 @@ pub fn run(
                     }
                 }
                 summary.lock().unwrap_or_else(PoisonError::into_inner).count(&report);
-                let completion = completion(&report.outcome);
+                let completion = completion(&report.outcome, |failure| failure.title.clone());
                 context.emit(Event::TrialFinished(Box::new(report)));
                 completion
             })
@@ -82,7 +82,13 @@ pub fn run(
 
 /// Trials for a libtest-compatible front such as `cargo nextest`, which gives the arguments and prints itself.
 /// `context` is made when the first trial runs, so that listing starts nothing.
-pub fn libtest_trials<C>(trials: Vec<TrialPlan>, context: C, runtime: &tokio::runtime::Handle) -> Vec<Trial>
+/// `show` writes a failure as that front prints it.
+pub fn libtest_trials<C>(
+    trials: Vec<TrialPlan>,
+    context: C,
+    runtime: &tokio::runtime::Handle,
+    show: fn(&Failure) -> String,
+) -> Vec<Trial>
 where
     C: Fn() -> Result<Arc<RunContext>, String> + Clone + Send + 'static,
 {
@@ -92,7 +98,7 @@ where
             let (context, runtime) = (context.clone(), runtime.clone());
             Trial::ignorable_test(trial.id.clone(), move || {
                 let context = context()?;
-                completion(&one(&context, &trial, &runtime).outcome)
+                completion(&one(&context, &trial, &runtime).outcome, show)
             })
         })
         .collect()
@@ -103,16 +109,12 @@ fn one(context: &RunContext, trial: &TrialPlan, runtime: &tokio::runtime::Handle
     runtime.block_on(trial::run(context, trial))
 }
 
-fn completion(outcome: &Outcome) -> Result<Completion, Failed> {
+fn completion(outcome: &Outcome, show: fn(&Failure) -> String) -> Result<Completion, Failed> {
     match outcome {
         Outcome::Passed | Outcome::XPassed(_) | Outcome::XFailed(_) => Ok(Completion::Completed),
         Outcome::Skipped(reason) => Ok(Completion::ignored_with(reason.clone())),
         Outcome::Failed(failures) | Outcome::Broken(failures) => {
-            let text: Vec<String> = failures
-                .iter()
-                .map(|f| format!("{}: {}", f.place.as_deref().unwrap_or_default(), f.title))
-                .collect();
-            Err(Failed::from(text.join("\n")))
+            Err(Failed::from(failures.iter().map(show).collect::<Vec<_>>().join("\n")))
         }
     }
 }

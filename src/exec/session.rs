@@ -1,11 +1,12 @@
 //! The stack under test with its record/replay proxy: started together, stopped together.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::traffic::Traffic;
 use crate::http::client::{Transport, TransportError};
+use crate::http::{HeaderMap, Method, Request};
 use crate::plan::expression::Scope;
 use crate::plan::template::{FillError, Template};
 use crate::record::{self, Mode, ProviderUpstream, Proxy, ProxyOptions, ReplaySpeed};
@@ -17,6 +18,8 @@ use crate::target::{self, LaunchSpec, Running, StackSource, StartError, TargetSp
 
 /// How long a stack may take to answer when its definition does not say.
 const READY_WITHIN: Duration = Duration::from_secs(60);
+/// How long a server that runs already may take to say anything.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// Makes Llama Stack record or replay inside its own process, when it is set to anything but `live`.
 const MODE_VARIABLE: &str = "LLAMA_STACK_TEST_INFERENCE_MODE";
@@ -60,6 +63,16 @@ pub struct Session {
 #[derive(Debug)]
 pub enum SessionError {
     Config(ConfigError),
+    /// The stack config names a file that cannot be read.
+    ConfigFile {
+        path: PathBuf,
+        reason: String,
+    },
+    /// Nothing answers at the URL.
+    Unreachable {
+        url: String,
+        reason: String,
+    },
     Stack(StackError),
     Start(StartError),
     Recordings(record::StartError),
@@ -74,10 +87,22 @@ impl std::fmt::Display for SessionError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Config(error) => write!(f, "{error}"),
+            Self::ConfigFile { path, reason } => write!(
+                f,
+                "the stack config {} cannot be read: {reason}; a path is taken from the project's root",
+                path.display()
+            ),
+            Self::Unreachable { url, reason } => write!(
+                f,
+                "no stack answers at {url}: {reason}; start it, or let runner start one: --stack-config=server:CONFIG"
+            ),
             Self::Stack(error) => write!(f, "{error}"),
             Self::Start(error) => write!(f, "{error}"),
             Self::Recordings(error) => write!(f, "{error}"),
-            Self::BadRecordings(problems) => write!(f, "unusable recordings:\n{}", problems.join("\n")),
+            Self::BadRecordings(problems) => match problems.as_slice() {
+                [one] => f.write_str(one),
+                many => write!(f, "{} recordings are unusable:\n{}", many.len(), many.join("\n")),
+            },
             Self::Transport(error) => write!(f, "{error}"),
             Self::Template(error) => write!(f, "{:?}: {}", error.span, error.message),
             Self::Io(message) => f.write_str(message),
@@ -88,14 +113,28 @@ impl std::fmt::Display for SessionError {
 impl SessionError {
     /// Whether the user's definition is wrong, rather than the target unable to start.
     pub fn is_definition(&self) -> bool {
-        matches!(self, Self::Config(_) | Self::Template(_) | Self::Recordings(_) | Self::BadRecordings(_))
+        matches!(
+            self,
+            Self::Config(_)
+                | Self::ConfigFile { .. }
+                | Self::Template(_)
+                | Self::Recordings(_)
+                | Self::BadRecordings(_)
+        )
     }
 }
 
 impl Session {
     pub async fn start(spec: SessionSpec<'_>) -> Result<Self, SessionError> {
         match spec.target.clone() {
-            TargetSpec::Url(url) => Self::reach(&url, Vec::new()),
+            TargetSpec::Url(url) => {
+                let session = Self::reach(&url, Vec::new())?;
+                // Any answer will do: which routes a server has is for the cases to say.
+                match session.transport.send(&probe(&spec.stack.ready.get), ANSWER_WITHIN).await {
+                    Err(TransportError::Connection(reason)) => Err(SessionError::Unreachable { url, reason }),
+                    _ => Ok(session),
+                }
+            }
             TargetSpec::Server { config, port } => Self::serve(spec, &config, port).await,
             TargetSpec::InProcess(source) => Self::embed(spec, &source).await,
         }
@@ -121,10 +160,7 @@ impl Session {
             StackSource::Distribution(name) => RunConfig::distribution(name, &env),
             StackSource::AdHoc(list) => RunConfig::ad_hoc(list, &env),
             StackSource::File(path) => {
-                let path = spec.root.join(path);
-                let text = std::fs::read_to_string(&path)
-                    .map_err(|error| SessionError::Io(format!("cannot read {}: {error}", path.display())))?;
-                RunConfig::from_yaml(&text, &path.display().to_string(), &env)
+                RunConfig::from_yaml(&read_config(&spec.root, path)?, &path.display().to_string(), &env)
             }
         }
         .map_err(SessionError::Config)?;
@@ -132,7 +168,7 @@ impl Session {
         if spec.mode != Mode::Live {
             let addresses: Vec<(String, Address)> = config
                 .provider_addresses()
-                .map(|provider| (proxy_name(provider.provider_id).to_owned(), Address::of(provider.url)))
+                .map(|provider| (wired_name(provider.provider_id).to_owned(), Address::of(provider.url)))
                 .collect();
             let upstreams = addresses.iter().map(|(name, at)| at.upstream(name, &env, None)).collect();
             let proxy = start_proxy(&spec, upstreams).await?;
@@ -142,19 +178,34 @@ impl Session {
             traffic = Traffic::seen_by(proxy);
         }
         let stack = Stack::start(config).await.map_err(SessionError::Stack)?;
+        let missing = traffic.missing_at_boot();
+        let mut notes: Vec<String> = missing
+            .iter()
+            .map(|name| {
+                format!("{name}: its model list is not recorded, so the stack knows none of its models; record it: \
+                         --inference-mode=record-if-missing")
+            })
+            .collect();
+        let others = stack.warnings();
+        let others =
+            others.iter().filter(|warning| !missing.iter().any(|name| name == wired_name(&warning.about)));
+        notes.extend(others.map(ToString::to_string));
         Ok(Self {
             transport: Transport::InProcess(stack.router()),
             kind: TargetKind::InProcess,
             traffic,
             scope_is_known: true,
             max_parallel: None,
-            notes: stack.warnings().iter().map(ToString::to_string).collect(),
+            notes,
             running: None,
             _state: None,
         })
     }
 
     async fn serve(spec: SessionSpec<'_>, config: &str, port: Option<u16>) -> Result<Self, SessionError> {
+        if let Ok(TargetSpec::InProcess(StackSource::File(path))) = TargetSpec::parse(config) {
+            read_config(&spec.root, &path)?;
+        }
         let ready = spec.stack.ready.get.value.clone();
         if let Some(port) = port {
             let url = format!("http://127.0.0.1:{port}");
@@ -187,7 +238,14 @@ impl Session {
         ];
         let scope: Scope = values.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
         let launch = launch_spec(&spec, &scope, env, port, state.path().join("server.log"))?;
-        let running = target::launch(launch).await.map_err(SessionError::Start)?;
+        let running = match target::launch(launch).await {
+            Ok(running) => running,
+            Err(error) => {
+                // The message names the log in it.
+                let _ = state.keep();
+                return Err(SessionError::Start(error));
+            }
+        };
         Ok(Self {
             transport: Transport::network(running.base_url()).map_err(SessionError::Transport)?,
             kind: TargetKind::Server,
@@ -215,6 +273,21 @@ impl Session {
     }
 }
 
+fn read_config(root: &Path, path: &Path) -> Result<String, SessionError> {
+    std::fs::read_to_string(root.join(path))
+        .map_err(|error| SessionError::ConfigFile { path: path.to_owned(), reason: error.to_string() })
+}
+
+fn probe(path: &str) -> Request {
+    let (headers, body) = (HeaderMap::new(), bytes::Bytes::new());
+    Request { method: Method::GET, path: path.to_owned(), headers, body }
+}
+
+/// A provider's name in recordings. An ad-hoc list may call it `remote::ollama`; elsewhere it is `ollama`.
+fn wired_name(provider_id: &str) -> &str {
+    provider_id.rsplit("::").next().unwrap_or(provider_id)
+}
+
 /// A provider's address: where its host is, and the path that the stack appends to.
 #[derive(Debug, Clone)]
 struct Address {
@@ -238,11 +311,6 @@ impl Address {
         let api_key = key_env.and_then(|key| env.get(key)).cloned();
         ProviderUpstream { name: name.to_owned(), base_url: self.origin.clone(), api_key }
     }
-}
-
-/// A provider's name at the proxy and in recordings. An ad-hoc stack's ids may be types: `remote::ollama` is `ollama`.
-fn proxy_name(provider_id: &str) -> &str {
-    provider_id.rsplit("::").next().unwrap_or(provider_id)
 }
 
 async fn start_proxy(

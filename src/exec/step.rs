@@ -180,14 +180,14 @@ async fn poll_until(
             *scope = tried;
             return match (poll.timeout_is, end) {
                 (PollTimeout::Skip, _) => StepEnd::Skipped(format!(
-                    "{}: did not hold within {:.0}s",
+                    "{}: did not hold within {}s",
                     plan.span.file_line(),
                     poll.within.as_secs_f64()
                 )),
                 (PollTimeout::Fail, StepEnd::Failed(mut failures)) => {
                     if let Some(first) = failures.first_mut() {
                         first.title =
-                            format!("after polling for {:.1}s: {}", poll.within.as_secs_f64(), first.title);
+                            format!("after polling for {}s: {}", poll.within.as_secs_f64(), first.title);
                     }
                     StepEnd::Failed(failures)
                 }

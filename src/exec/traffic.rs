@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::event::{Failure, FailureKind, Outcome, ProviderUse};
 use crate::check::ProviderRequestSeen;
 use crate::http::{HeaderMap, HeaderValue};
@@ -18,6 +20,8 @@ const COMPLETE_WITHIN: Duration = Duration::from_secs(60);
 pub struct Traffic {
     proxy: Option<Proxy>,
     calls: Mutex<BTreeMap<String, Vec<ProviderCall>>>,
+    /// Calls of the stack's start.
+    boot: Mutex<Vec<ProviderCall>>,
     /// Calls that belong to no trial for certain.
     unattributed: Mutex<Vec<ProviderCall>>,
     /// Keys of the misses that a trial was charged with.
@@ -30,6 +34,7 @@ impl Traffic {
         Self {
             proxy: None,
             calls: Mutex::default(),
+            boot: Mutex::default(),
             unattributed: Mutex::default(),
             charged: Mutex::default(),
         }
@@ -37,6 +42,11 @@ impl Traffic {
 
     pub fn seen_by(proxy: Proxy) -> Self {
         Self { proxy: Some(proxy), ..Self::unseen() }
+    }
+
+    /// Whether provider requests are seen at all.
+    pub(super) fn is_seen(&self) -> bool {
+        self.proxy.is_some()
     }
 
     /// Begins a trial; its calls are its own until the guard is dropped.
@@ -87,10 +97,19 @@ impl Traffic {
 
     /// A trial with a miss has failed, whatever its checks said: the stack answered from an error that no
     /// provider ever gave.
-    pub(super) fn settle(&self, trial: &str, outcome: Outcome) -> Outcome {
+    pub(super) fn settle(&self, plan: &TrialPlan, outcome: Outcome) -> Outcome {
+        let trial = plan.id.as_str();
         self.refresh(trial);
         let mut misses: Vec<Failure> =
             lock(&self.calls).get(trial).into_iter().flatten().filter_map(miss).collect();
+        if misses.is_empty() && matches!(outcome, Outcome::Failed(_)) {
+            // Without its provider's list the stack did not know the trial's model.
+            let uses = |provider: &str| {
+                let is_model = |value: &Value| value.as_str().is_some_and(|text| is_of(provider, text));
+                plan.scope.values().any(is_model)
+            };
+            misses.extend(self.boot_calls().iter().filter(|call| uses(&call.provider)).filter_map(miss));
+        }
         lock(&self.charged).extend(lock(&self.calls).get(trial).into_iter().flatten().filter_map(key_of));
         if misses.is_empty() {
             return outcome;
@@ -106,6 +125,18 @@ impl Traffic {
             first.detail = Some(format!("{}\n{}", detail.trim_end(), then.join("\n")));
         }
         super::trial::outcome_of(misses)
+    }
+
+    fn boot_calls(&self) -> Vec<ProviderCall> {
+        let mut boot = lock(&self.boot);
+        boot.extend(self.proxy.iter().flat_map(Proxy::take_boot_calls));
+        boot.clone()
+    }
+
+    /// Providers that replay could not answer for when the stack started.
+    pub(super) fn missing_at_boot(&self) -> Vec<String> {
+        let missed = |call: ProviderCall| matches!(call.result, CallResult::Miss(_)).then_some(call.provider);
+        self.boot_calls().into_iter().filter_map(missed).collect()
     }
 
     /// Waits until what was forwarded is answered and stored, so that the log is complete.
@@ -130,7 +161,7 @@ impl Traffic {
     }
 
     /// Misses that no trial was charged with; those before the first trial are the stack's boot.
-    pub(super) fn stray_misses(&self) -> Vec<String> {
+    pub fn stray_misses(&self) -> Vec<String> {
         let Some(proxy) = &self.proxy else { return Vec::new() };
         let mut stray = lock(&self.unattributed);
         stray.extend(proxy.take_unattributed_calls());
@@ -143,6 +174,11 @@ impl Traffic {
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether a model's name says that it is this provider's.
+fn is_of(provider: &str, model: &str) -> bool {
+    model.split_once('/').is_some_and(|(owner, _)| owner.rsplit("::").next() == Some(provider))
 }
 
 fn seen(call: &ProviderCall) -> ProviderRequestSeen {

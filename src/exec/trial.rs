@@ -31,6 +31,10 @@ pub(super) async fn run(context: &RunContext, trial: &TrialPlan) -> TrialReport 
 }
 
 async fn judged(context: &RunContext, trial: &TrialPlan) -> (Outcome, u32) {
+    if trial.case.watches_provider() && !context.traffic.is_seen() {
+        let reason = "it checks provider requests, which a live run and a target given by URL do not show";
+        return (Outcome::Skipped(reason.to_owned()), 1);
+    }
     let ask = |rules| rules::applying(rules, trial, context.kind, &context.facts, &context.transport);
     match ask(&trial.case.skip).await {
         Ok(Some(rule)) => return (Outcome::Skipped(rule.because.clone()), 1),
@@ -87,7 +91,7 @@ async fn attempt(context: &RunContext, trial: &TrialPlan, company: Company) -> O
     let outcome = steps(context, trial, limit).await;
     context.traffic.complete().await;
     drop(active);
-    context.traffic.settle(&trial.id, outcome)
+    context.traffic.settle(trial, outcome)
 }
 
 async fn steps(context: &RunContext, trial: &TrialPlan, limit: Duration) -> Outcome {
@@ -114,7 +118,7 @@ async fn steps(context: &RunContext, trial: &TrialPlan, limit: Duration) -> Outc
     };
     let outcome = tokio::select! {
         outcome = tokio::time::timeout(limit, body) => outcome.unwrap_or_else(|_| {
-            let title = format!("the trial did not end within {:.0}s", limit.as_secs_f64());
+            let title = format!("the trial did not end within {}s", limit.as_secs_f64());
             Outcome::Failed(vec![Failure::new(FailureKind::Mismatch, title).at(&trial.case.span, 0)])
         }),
         () = context.interrupted() => {

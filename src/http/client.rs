@@ -139,15 +139,15 @@ async fn read(
     Ok((body.freeze(), chunks, BodyEnd::Complete))
 }
 
-/// An error with its causes: reqwest's own text says little more than "error sending request".
+/// The last two of an error's causes: those before only say that sending failed, and the address once more.
 fn reasons(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
+    let mut texts = vec![error.to_string()];
     let mut cause = error.source();
     while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
+        texts.push(inner.to_string());
         cause = inner.source();
     }
-    text
+    texts.split_off(texts.len().saturating_sub(2)).join(": ")
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Cases into trials: matrix, ids, selection, and what is skipped before anything runs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,15 +9,16 @@ use serde_json::{Value, json};
 use super::expression::Scope;
 use super::keyword::Keyword;
 use super::lower;
-use super::params::short_name;
+use super::params::{Parameter, short_name};
 use super::resolve::Settings;
 use super::select::{Candidate, Selector};
 use super::template::Template;
+use super::tree;
 use super::trial::{CasePlan, TrialPlan};
 use super::vars::Vars;
 use crate::schema::case::{Case, Client, Need, Row};
 use crate::schema::{CaseFile, Documents};
-use crate::source::nearest::suggestion;
+use crate::source::project::Folder;
 use crate::source::{Located, Problem, Problems, Span};
 
 /// Everything that will run, in order.
@@ -42,16 +43,16 @@ pub fn build(
     selection: &Selection,
 ) -> Result<Plan, Problems> {
     let mut problems = Problems::default();
-    let roots = suite_selectors(settings, &mut problems);
+    let roots = suite_selectors(settings);
     let mut used = vec![false; selection.selectors.len()];
-    let mut root_used = vec![false; roots.include.len()];
     let mut trials = Vec::new();
+    let complete = documents.is_complete(Folder::TestCases);
     for file in &documents.cases {
         let path = file_id(&file.span);
         for case in &file.cases {
             let candidate = Candidate { file: &path, case: &case.name };
             let found = expand(&path, file, case, settings, selection, &mut problems);
-            let in_suite = roots.holds(candidate, &mut root_used);
+            let in_suite = roots.holds(candidate);
             for trial in found {
                 let suffix = &trial.id[path.len() + 2 + case.name.len()..];
                 let mut asked = selection.selectors.is_empty();
@@ -65,69 +66,40 @@ pub fn build(
                 }
             }
         }
-        duplicate_names(file, &mut problems);
+        tree::cases(file, complete, &mut problems);
     }
-    if !documents.complete {
-        // What a broken file defines is not known, so nothing can be said to match nothing.
-        return problems.or(Plan { trials });
+    let parameters: Vec<&Parameter> = settings.params.iter().map(|(parameter, _)| parameter).collect();
+    tree::params(documents, &parameters, &mut problems);
+    tree::stacks(&documents.stacks, &mut problems);
+    // What a broken file defines is not known, so that nothing can be said to match nothing.
+    for (selector, _) in selection.selectors.iter().zip(&used).filter(|(_, used)| complete && !**used) {
+        problems.push(tree::unmatched(selector, documents));
     }
-    for (selector, _) in selection.selectors.iter().zip(&used).filter(|(_, used)| !**used) {
-        problems.push(unmatched(selector, documents));
-    }
-    for ((root, span), _) in roots.include.iter().zip(&root_used).filter(|(_, used)| !**used) {
-        problems.push(unmatched(root, documents).at(span));
-    }
+    tree::suites(documents, &mut problems);
     problems.or(Plan { trials })
 }
 
 /// A suite's roots and excludes; without a suite everything is included.
 #[derive(Default)]
 struct Roots {
-    include: Vec<(Selector, Span)>,
+    include: Vec<Selector>,
     exclude: Vec<Selector>,
     all: bool,
 }
 
 impl Roots {
-    fn holds(&self, candidate: Candidate<'_>, used: &mut [bool]) -> bool {
-        let mut included = self.all;
-        for (index, (root, _)) in self.include.iter().enumerate() {
-            let matches = root.matches(candidate);
-            used[index] |= matches;
-            included |= matches;
-        }
-        included && !self.exclude.iter().any(|root| root.matches(candidate))
+    fn holds(&self, candidate: Candidate<'_>) -> bool {
+        let any = |roots: &[Selector]| roots.iter().any(|root| root.matches(candidate));
+        (self.all || any(&self.include)) && !any(&self.exclude)
     }
 }
 
-fn suite_selectors(settings: &Settings<'_>, problems: &mut Problems) -> Roots {
+/// Patterns that cannot be read are reported with those of all suites.
+fn suite_selectors(settings: &Settings<'_>) -> Roots {
     let Some(suite) = settings.suite else { return Roots { all: true, ..Roots::default() } };
-    let mut parse = |written: &Located<String>| {
-        Selector::parse(written).map_err(|message| problems.push(written.problem(message))).ok()
-    };
-    Roots {
-        include: suite.roots.iter().filter_map(|root| Some((parse(root)?, root.span.clone()))).collect(),
-        exclude: suite.exclude.iter().filter_map(parse).collect(),
-        all: false,
-    }
-}
-
-fn unmatched(selector: &Selector, documents: &Documents) -> Problem {
-    let mut known: Vec<String> = Vec::new();
-    for file in &documents.cases {
-        let path = file_id(&file.span);
-        known.extend(path.match_indices('/').map(|(at, _)| path[..at].to_owned()));
-        known.extend(file.cases.iter().map(|case| format!("{path}::{}", case.name.value)));
-        known.push(path);
-    }
-    known.sort();
-    known.dedup();
-    let known: Vec<&str> = known.iter().map(String::as_str).collect();
-    let help = match crate::source::nearest::nearest(selector.written(), known.iter().copied()) {
-        Some(name) => format!("did you mean `{name}`?"),
-        None => "`runner --list` shows what there is".to_owned(),
-    };
-    Problem::new(format!("no case matches `{}`", selector.written())).help(help)
+    let parse =
+        |written: &[Located<String>]| written.iter().filter_map(|text| Selector::parse(text).ok()).collect();
+    Roots { include: parse(&suite.roots), exclude: parse(&suite.exclude), all: false }
 }
 
 /// A short name for what a trial makes on a shared stack: stable, and no other trial's.
@@ -137,37 +109,10 @@ fn trial_hash(id: &str) -> String {
 }
 
 /// `test_cases/inference/chat.yaml` as `inference/chat`.
-fn file_id(span: &Span) -> String {
+pub(super) fn file_id(span: &Span) -> String {
     let path = span.file.path.strip_prefix("test_cases").unwrap_or(&span.file.path);
     let path: &Path = &path.with_extension("");
     path.components().map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/")
-}
-
-fn duplicate_names(file: &CaseFile, problems: &mut Problems) {
-    let mut names: BTreeMap<&str, &Located<String>> = BTreeMap::new();
-    for case in &file.cases {
-        match names.insert(&case.name.value, &case.name) {
-            Some(first) => problems.push(
-                case.name
-                    .problem(format!(
-                        "two cases are named `{}`: their trials would have the same ids",
-                        case.name.value
-                    ))
-                    .label("again here")
-                    .other(&first.span, "first here"),
-            ),
-            None => continue,
-        }
-    }
-    for case in &file.cases {
-        let mut rows: BTreeMap<&str, &Located<String>> = BTreeMap::new();
-        for row in &case.rows {
-            if let Some(first) = rows.insert(&row.id.value, &row.id) {
-                let problem = row.id.problem(format!("two rows have the id `{}`", row.id.value));
-                problems.push(problem.label("again here").other(&first.span, "first here"));
-            }
-        }
-    }
 }
 
 /// One point of the matrix.
@@ -190,12 +135,6 @@ fn expand(
     let mut names: BTreeSet<String> = lower::BUILT_IN.iter().map(|name| (*name).to_owned()).collect();
     for param in &case.params {
         names.insert(param.value.clone());
-        if !settings.params.iter().any(|(p, _)| p.name == param.value) {
-            let known: Vec<&str> = settings.params.iter().map(|(p, _)| p.name.as_str()).collect();
-            problems.push(
-                param.problem(format!("unknown parameter `{}`", param.value)).help(suggestion(param, &known)),
-            );
-        }
     }
     names.extend(vars.names().map(|name| name.value.clone()));
     vars.templates().for_each(|template| lower::check_names(template, &names, problems));

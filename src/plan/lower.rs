@@ -119,9 +119,12 @@ impl Lowering<'_> {
             unless: self.checks(&poll.unless),
             timeout_is: poll.timeout_is.as_ref().map_or(PollTimeout::Fail, |word| word.value),
         });
-        // What is kept can be used by this step's own expectations: it is taken before they are judged.
-        let keep = options.keep.iter().map(|(name, keep)| (name.value.clone(), self.keep(keep))).collect();
-        self.names.extend(options.keep.iter().map(|(name, _)| name.value.clone()));
+        // What is kept can be used by what is kept after it, and by this step's own expectations.
+        let mut keep = Vec::new();
+        for (name, what) in options.keep.iter() {
+            keep.push((name.value.clone(), self.keep(what)));
+            self.names.insert(name.value.clone());
+        }
         let expect = self.checks(&options.expect);
         if expect.is_empty() && options.keep.0.is_empty() && request.is_none() && steps.is_empty() {
             self.problems.push(

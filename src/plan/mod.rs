@@ -11,6 +11,7 @@ pub mod params;
 pub mod resolve;
 pub mod select;
 pub mod template;
+mod tree;
 pub mod trial;
 mod vars;
 

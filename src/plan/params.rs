@@ -31,6 +31,11 @@ impl Parameter {
         self.name.replace('_', "-")
     }
 
+    /// Whether a setup gives it a value, or it is one of upstream's; others are typing mistakes of cases.
+    pub fn is_declared(&self) -> bool {
+        !self.setups.is_empty() || UPSTREAM.iter().any(|(name, ..)| *name == self.name)
+    }
+
     /// One line for `--help`.
     pub fn describe(&self) -> String {
         let what = UPSTREAM

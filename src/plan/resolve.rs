@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::params::Parameter;
-use crate::schema::{Documents, Setup, Suite};
+use crate::schema::{Documents, Setup, StackDefinition, Suite};
 use crate::source::nearest::suggestion;
+use crate::source::project::Folder;
 use crate::source::{Problem, Problems};
 
 /// What the command line and the machine say; everything that is not a file of the project.
@@ -89,22 +90,22 @@ impl Settings<'_> {
     }
 }
 
-/// Resolves names to documents and values to origins; unknown names are problems.
+/// Resolves names to documents and values to origins. Unknown names are problems, and as if they had not been given.
 pub fn resolve<'d>(
     documents: &'d Documents,
     parameters: &[Parameter],
     inputs: &Inputs,
-) -> Result<Settings<'d>, Problems> {
-    let mut problems = Problems::default();
+    problems: &mut Problems,
+) -> Settings<'d> {
     let suite = inputs.suite.as_ref().and_then(|name| {
         let found = documents.suites.iter().find(|suite| suite.name.value == *name);
-        if found.is_none() {
+        if found.is_none() && documents.is_complete(Folder::Suites) {
             let known: Vec<&str> = documents.suites.iter().map(|s| s.name.as_str()).collect();
             problems.push(Problem::new(format!("there is no suite `{name}`")).help(suggestion(name, &known)));
         }
         found
     });
-    let setup = resolve_setup(documents, suite, inputs, &mut problems);
+    let setup = resolve_setup(documents, suite, inputs, problems);
     let env = resolve_env(inputs, setup.as_ref().map(|(setup, _)| *setup));
     let params = parameters
         .iter()
@@ -112,7 +113,21 @@ pub fn resolve<'d>(
             (parameter.clone(), resolve_param(parameter, inputs, setup.as_ref().map(|(s, _)| *s)))
         })
         .collect();
-    problems.or(Settings { suite, setup, env, params })
+    Settings { suite, setup, env, params }
+}
+
+/// The definition of how `server:` starts a stack.
+pub fn stack<'d>(
+    documents: &'d Documents,
+    name: &str,
+    problems: &mut Problems,
+) -> Option<&'d StackDefinition> {
+    let found = documents.stacks.iter().find(|stack| stack.name.value == name);
+    if found.is_none() && documents.is_complete(Folder::Stacks) {
+        let known: Vec<&str> = documents.stacks.iter().map(|stack| stack.name.as_str()).collect();
+        problems.push(Problem::new(format!("there is no stack `{name}`")).help(suggestion(name, &known)));
+    }
+    found
 }
 
 fn resolve_setup<'d>(
@@ -128,7 +143,7 @@ fn resolve_setup<'d>(
         (None, None) => return None,
     };
     let found = documents.setups.iter().find(|setup| setup.name.value == name);
-    if found.is_none() {
+    if found.is_none() && documents.is_complete(Folder::Setups) {
         let known: Vec<&str> = documents.setups.iter().map(|s| s.name.as_str()).collect();
         let problem = match (&inputs.setup, from_suite) {
             (None, Some((_, name))) => name.problem(format!("there is no setup `{}`", name.value)),
@@ -224,7 +239,9 @@ mod tests {
     fn check(inputs: &Inputs, want: &str) {
         let documents = documents();
         let parameters = params::find(&documents.setups, &[]);
-        let got = match resolve(&documents, &parameters, inputs) {
+        let mut problems = Problems::default();
+        let settings = resolve(&documents, &parameters, inputs, &mut problems);
+        let got = match problems.or(settings) {
             Ok(settings) => {
                 let mut lines = vec![format!(
                     "setup {:?}",

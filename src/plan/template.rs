@@ -86,7 +86,8 @@ impl Template {
                     rest = &inner[length..];
                 }
                 Err(message) => {
-                    problems.push(bad_expression(inner.trim(), &message, span));
+                    let shown = inner.split("}}").next().unwrap_or(inner);
+                    problems.push(bad_expression(shown.trim(), &message, span));
                     return Self::Value(Value::Null);
                 }
             }
@@ -256,7 +257,7 @@ mod tests {
         check("a: 'x ${{ mode }}'", Err("t.yaml:1:11 `mode` is undefined at `mode`; known: model, n, tools"));
         check(
             "a: '${{ n + }}'",
-            Err("bad expression `n + }}`: syntax error: unexpected end of input, expected expression"),
+            Err("bad expression `n +`: syntax error: unexpected end of input, expected expression"),
         );
         check("a: '${{ n'", Err("bad expression `n`: `${{` without `}}`"));
     }

@@ -46,11 +46,15 @@ impl Vars {
     /// Adds every variable's value to a scope.
     pub(super) fn fill(&self, scope: &mut Scope, problems: &mut Problems) {
         for (name, template) in &self.0 {
+            let names_known = roots(template).iter().all(|root| scope.contains_key(root));
             match template.fill(scope) {
                 Ok(value) => _ = scope.insert(name.value.clone(), value),
                 Err(error) => {
-                    problems
-                        .push(Problem::new(format!("`{}`: {}", name.value, error.message)).at(&error.span));
+                    // An unknown name has been reported already.
+                    if names_known {
+                        let message = format!("`{}`: {}", name.value, error.message);
+                        problems.push(Problem::new(message).at(&error.span));
+                    }
                     scope.insert(name.value.clone(), Value::Null);
                 }
             }

@@ -85,7 +85,10 @@ impl fmt::Display for RecordingProblem {
                  with --inference-mode=record"
             ),
             ProblemKind::DirectoryUnreadable { message } => {
-                write!(f, "{file}: recordings directory cannot be read: {message}; check that it is a directory and its permissions")
+                write!(
+                    f,
+                    "{file}: recordings directory cannot be read: {message}; check that it is a directory and its permissions"
+                )
             }
         }
     }

@@ -61,6 +61,9 @@ impl Console {
                 let suite =
                     info.suite.as_deref().map_or_else(|| "all cases".to_owned(), |s| format!("suite {s}"));
                 let setup = info.setup.as_deref().map(|s| format!(", setup {s}")).unwrap_or_default();
+                if self.options.verbosity == Verbosity::Quiet {
+                    return Ok(());
+                }
                 let jobs = text::count(info.jobs, "job");
                 self.print(&format!(
                     "{suite}{setup}: {} against {} ({}, {jobs})",

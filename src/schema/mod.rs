@@ -20,6 +20,10 @@ pub use suite::Suite;
 use crate::source::project::{Folder, Project};
 use crate::source::{Node, Problem, Problems, SourceFile};
 use decode::Decode;
+use step::{Body, Part, Step};
+
+/// The stack that every project has.
+pub const BUILT_IN_STACK: &str = "runner";
 
 /// Every document of a project, as far as it could be read.
 #[derive(Debug, Default)]
@@ -28,43 +32,91 @@ pub struct Documents {
     pub setups: Vec<Setup>,
     pub stacks: Vec<StackDefinition>,
     pub cases: Vec<CaseFile>,
-    /// Whether everything could be read; otherwise a name that is missing may be in a broken file.
-    pub complete: bool,
+    /// Folders with problems: a name that is missing may be in a broken file of theirs.
+    pub incomplete: Vec<Folder>,
 }
 
 impl Documents {
     /// Reads the whole tree. Problems come with what could be read, so that `--help` works with a broken file.
     pub fn load(project: &Project) -> (Self, Problems) {
         let mut problems = Problems::default();
-        let mut documents = Self {
-            suites: read_all(project, Folder::Suites, &mut problems),
-            setups: read_all(project, Folder::Setups, &mut problems),
-            stacks: read_all(project, Folder::Stacks, &mut problems),
-            cases: read_all(project, Folder::TestCases, &mut problems),
-            complete: false,
+        let mut incomplete = Vec::new();
+        let mut read = Reader { project, problems: &mut problems, incomplete: &mut incomplete };
+        let documents = Self {
+            suites: read.folder(Folder::Suites),
+            setups: read.folder(Folder::Setups),
+            stacks: with_built_in(read.folder(Folder::Stacks)),
+            cases: read.folder(Folder::TestCases),
+            incomplete,
         };
         duplicates(documents.suites.iter().map(|s| &s.name), "suite", &mut problems);
         duplicates(documents.setups.iter().map(|s| &s.name), "setup", &mut problems);
         duplicates(documents.stacks.iter().map(|s| &s.name), "stack", &mut problems);
-        documents.complete = problems.is_empty();
+        uploads(&documents.cases, project, &mut problems);
         (documents, problems)
+    }
+
+    /// Whether all of a folder could be read.
+    pub fn is_complete(&self, folder: Folder) -> bool {
+        !self.incomplete.contains(&folder)
     }
 }
 
-fn read_all<T: Decode + Send>(project: &Project, folder: Folder, problems: &mut Problems) -> Vec<T> {
-    let files = match project.files(folder) {
-        Ok(files) => files,
-        Err((path, error)) => {
-            problems.push(Problem::new(format!("cannot read the directory {}: {error}", path.display())));
-            return Vec::new();
+struct Reader<'a> {
+    project: &'a Project,
+    problems: &'a mut Problems,
+    incomplete: &'a mut Vec<Folder>,
+}
+
+impl Reader<'_> {
+    fn folder<T: Decode + Send>(&mut self, folder: Folder) -> Vec<T> {
+        let before = self.problems.len();
+        let documents = self.files(folder);
+        if self.problems.len() > before {
+            self.incomplete.push(folder);
         }
-    };
-    let mut documents = Vec::new();
-    for (document, found) in in_parallel(&files, |relative| read_one::<T>(project, relative)) {
-        documents.extend(document);
-        problems.extend(found);
+        documents
     }
-    documents
+
+    fn files<T: Decode + Send>(&mut self, folder: Folder) -> Vec<T> {
+        let files = match self.project.files(folder) {
+            Ok(files) => files,
+            Err((path, error)) => {
+                let problem = format!("cannot read the directory {}: {error}", path.display());
+                self.problems.push(Problem::new(problem));
+                return Vec::new();
+            }
+        };
+        let mut documents = Vec::new();
+        for (document, found) in in_parallel(&files, |relative| read_one::<T>(self.project, relative)) {
+            documents.extend(document);
+            self.problems.extend(found);
+        }
+        documents
+    }
+}
+
+/// The files that cases upload are there. Known before anything is sent, because their names hold no templates.
+fn uploads(files: &[CaseFile], project: &Project, problems: &mut Problems) {
+    for case in files.iter().flat_map(|file| &file.cases) {
+        uploads_of(&case.steps, project, problems);
+        uploads_of(&case.cleanup, project, problems);
+    }
+}
+
+fn uploads_of(steps: &[Step], project: &Project, problems: &mut Problems) {
+    for step in steps {
+        uploads_of(&step.options.steps, project, problems);
+        let Some(Body::Multipart(parts)) = &step.options.body else { continue };
+        let paths = parts.iter().filter_map(|(_, part)| match part {
+            Part::File(file) => file.path.as_ref(),
+            Part::Field(_) => None,
+        });
+        for path in paths.filter(|path| is_missing(&project.root, path)) {
+            let problem = path.problem(format!("there is no file `{}`", path.value));
+            problems.push(problem.help("paths are relative to the project's root"));
+        }
+    }
 }
 
 fn read_one<T: Decode>(project: &Project, relative: &Path) -> (Option<T>, Problems) {
@@ -118,6 +170,24 @@ pub fn parse<T: Decode>(file: &Arc<SourceFile>, problems: &mut Problems) -> Opti
             None
         }
     }
+}
+
+/// A path that leaves the project is another mistake, found later.
+fn is_missing(root: &std::path::Path, path: &str) -> bool {
+    let below = std::path::Path::new(path)
+        .components()
+        .all(|part| matches!(part, std::path::Component::Normal(_) | std::path::Component::CurDir));
+    below && !root.join(path).is_file()
+}
+
+/// `runner` itself can serve in every project; one of its own may define it otherwise.
+fn with_built_in(mut stacks: Vec<StackDefinition>) -> Vec<StackDefinition> {
+    if !stacks.iter().any(|stack| stack.name.value == BUILT_IN_STACK) {
+        let file =
+            SourceFile::inline("stacks/runner.yaml (built in)", include_str!("../../stacks/runner.yaml"));
+        stacks.extend(parse::<StackDefinition>(&file, &mut Problems::default()));
+    }
+    stacks
 }
 
 fn duplicates<'a>(

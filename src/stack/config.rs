@@ -105,8 +105,8 @@ impl RunConfig {
     /// See [`ConfigError`].
     pub fn from_yaml(text: &str, file: &str, env: &Env) -> Result<Self, ConfigError> {
         let options = serde_yaml::options! { strict_booleans: true };
-        let written: Value = serde_yaml::from_str_with_options(text, options)
-            .map_err(|error| yaml_error(&error, file))?;
+        let written: Value =
+            serde_yaml::from_str_with_options(text, options).map_err(|error| yaml_error(&error, file))?;
         let place = Place(file);
         match written.get("version") {
             Some(version) if *version == 2 || *version == "2" => {}
@@ -441,7 +441,10 @@ mod tests {
             |text: &str| RunConfig::from_yaml(text, "run.yaml", &env(&[])).expect_err("wrong").to_string();
         assert!(read("version: '1'").starts_with("run.yaml: `version` is \"1\", but only version 2"));
         assert!(read("providers: {}").starts_with("run.yaml: `version` is missing, but only version 2"));
-        assert_eq!(read("version: 2\nproviders: {a: b\n"), "run.yaml:2:12: not valid YAML: unclosed bracket '{'");
+        assert_eq!(
+            read("version: 2\nproviders: {a: b\n"),
+            "run.yaml:2:12: not valid YAML: unclosed bracket '{'"
+        );
     }
 
     #[test]
@@ -449,7 +452,7 @@ mod tests {
         let named = RunConfig::distribution("startr", &env(&[])).expect_err("unknown").to_string();
         assert_eq!(
             named,
-            "no distribution `startr` is built in (known: starter, ci-tests) (did you mean `starter`?); give the path \
+            "no distribution `startr` is built in (did you mean `starter`?), only starter, ci-tests; give the path \
              of a run.yaml, or use a real Llama Stack instead: --stack-config=server:<run.yaml> --stack=llama-stack"
         );
         let spec = |spec: &str| RunConfig::ad_hoc(spec, &env(&[])).expect_err("wrong").to_string();

@@ -76,7 +76,7 @@ impl fmt::Display for ConfigError {
             }
             Self::UnknownDistribution { name, known, nearest } => write!(
                 f,
-                "no distribution `{name}` is built in (known: {known}){}; give the path of a run.yaml, or {INSTEAD}",
+                "no distribution `{name}` is built in{}, only {known}; give the path of a run.yaml, or {INSTEAD}",
                 Meant(nearest.as_deref())
             ),
         }

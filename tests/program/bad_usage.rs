@@ -41,7 +41,7 @@ fn unknown_stack() {
     --- stderr
     error: there is no stack `runer`
      |
-     = help: none is defined
+     = help: did you mean `runner`?
 
     1 problem found; nothing was run
     ");
@@ -60,7 +60,15 @@ fn all_unknown_names_at_once() {
      |
      = help: did you mean `local`?
 
-    2 problems found; nothing was run
+    error: there is no stack `runer`
+     |
+     = help: did you mean `runner`?
+
+    error: no case matches `chat/versio`
+     |
+     = help: did you mean `chat/version`?
+
+    4 problems found; nothing was run
     ");
 }
 
@@ -227,11 +235,7 @@ fn report_in_a_place_that_cannot_be_written() {
     assert_snapshot!(project.says(&["--report=taken/out.md"]), @"
     exit 4
     --- stderr
-    error: there is no stack `runner`
-     |
-     = help: none is defined
-
-    1 problem found; nothing was run
+    error: cannot write the report taken/out.md: File exists (os error 17)
     ");
 }
 
@@ -298,9 +302,7 @@ fn empty_selector() {
     assert_snapshot!(run(&[""]), @"
     exit 4
     --- stderr
-    error: there is no stack `runner`
-     |
-     = help: none is defined
+    error: a selector is empty; leave it out to select everything
 
     1 problem found; nothing was run
     ");
@@ -322,7 +324,9 @@ fn bad_keyword() {
     assert_snapshot!(run(&["-k", "chat and"]), @"
     exit 4
     --- stderr
-    error: -k: a word is missing at character 9
+    error: -k: a word is missing at character 9 of `chat and`
+     |
+     = help: words joined by and, or, not and parentheses, as `-k 'chat and not (vision or tools)'`
 
     1 problem found; nothing was run
     ");
@@ -333,12 +337,12 @@ fn keyword_that_matches_nothing() {
     assert_snapshot!(run(&["-k", "vision"]), @"
     exit 5
     --- stderr
-    nothing was run: no trial is selected (`--list` without filters shows all)
+    nothing was run: no trial matches `-k vision` (`runner --list` shows all trials)
     ");
     assert_snapshot!(run(&["-k", "vision", "--list"]), @"
     exit 5
-    --- stdout
-    0 trials
+    --- stderr
+    nothing was run: no trial matches `-k vision` (`runner --list` shows all trials)
     ");
 }
 
@@ -348,6 +352,6 @@ fn empty_suite() {
     assert_snapshot!(project.says(&["--suite=later"]), @"
     exit 5
     --- stderr
-    nothing was run: no trial is selected (`--list` without filters shows all)
+    nothing was run: no trial is in suite `later` (`runner --list` shows all trials)
     ");
 }

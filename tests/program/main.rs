@@ -1,4 +1,13 @@
 //! The whole program: the binary is run in temporary projects, and what it prints is compared.
 
+mod bad_files;
+mod bad_targets;
 mod bad_usage;
+mod interrupt;
+mod language;
+mod outcomes;
+mod provider;
+mod replay;
+mod reports;
+mod resolution;
 mod support;

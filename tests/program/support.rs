@@ -8,6 +8,8 @@ use std::sync::LazyLock;
 use regex::Regex;
 use tempfile::TempDir;
 
+use crate::provider::Provider;
+
 /// A directory with files, removed at the end.
 pub(crate) struct Project {
     folder: TempDir,
@@ -67,6 +69,12 @@ impl Project {
         self
     }
 
+    /// The model of the setup is served by this provider.
+    pub(crate) fn talks_to(self, provider: &Provider) -> Self {
+        let url = format!("{}/v1", provider.url());
+        self.env("LLAMA_CPP_URL", url)
+    }
+
     pub(crate) fn path(&self, path: &str) -> PathBuf {
         self.folder.path().join(path)
     }
@@ -80,6 +88,8 @@ impl Project {
         let mut command = Command::new(env!("CARGO_BIN_EXE_runner"));
         command.args(args).current_dir(self.folder.path()).stdin(Stdio::null());
         command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
+        // What a failed start leaves for its message goes with the project.
+        command.env("TMPDIR", self.folder.path());
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command
     }
@@ -95,7 +105,11 @@ impl Project {
 
     /// Runs a command to its end.
     pub(crate) fn finish(&self, mut command: Command) -> Output {
-        let output = command.output().expect("starts");
+        self.output(&command.output().expect("starts"))
+    }
+
+    /// What a process printed, filtered.
+    pub(crate) fn output(&self, output: &std::process::Output) -> Output {
         let text = |bytes: &[u8]| self.filtered(&String::from_utf8_lossy(bytes));
         Output { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
     }
@@ -112,12 +126,15 @@ fn shown(path: &Path) -> String {
     path.display().to_string()
 }
 
-static FILTERS: LazyLock<[(Regex, &str); 4]> = LazyLock::new(|| {
+static FILTERS: LazyLock<[(Regex, &str); 7]> = LazyLock::new(|| {
     [
         (r"127\.0\.0\.1:\d{4,5}", "127.0.0.1:[port]"),
         (r"\bport \d{4,5}", "port [port]"),
-        (r"/[^\s:,;)]*/runner-[A-Za-z0-9]{6}/", "[state]/"),
+        (r"\[project\]/runner-[A-Za-z0-9]{6}/", "[state]/"),
         (r"\b\d+\.\d\ds", "0.00s"),
+        (r"\brunner([ /])\d+\.\d+\.\d+", "runner$1[version]"),
+        (r", \d+ jobs?\)", ", [jobs])"),
+        (r"00-[0-9a-f]{32}-[0-9a-f]{16}-01", "[traceparent]"),
     ]
     .map(|(from, to)| (Regex::new(from).expect("compiles"), to))
 });

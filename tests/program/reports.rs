@@ -1,0 +1,177 @@
+//! The files that a run writes.
+
+use insta::assert_snapshot;
+use serde_json::Value;
+
+use crate::provider::{Asked, Provider};
+use crate::support::Project;
+
+const CASES: &str = r#"
+cases:
+  - name: asks
+    upstream: "inference/test_x.py::test_asks[txt=${{ text_model }}]"
+    params: [text_model]
+    steps:
+      - post: /v1/chat/completions
+        body: {json: {model: "${{ text_model }}", messages: [{role: user, content: "A | B?"}]}}
+        expect: [{json: {at: "$.choices[0].message.content", equals: "A | B?"}}]
+  - name: fails
+    steps: [{get: /v1/version, expect: [{status: 404}]}]
+  - name: sees
+    params: [vision_model]
+    steps: [{get: /v1/version, expect: [{status: 200}]}]
+  - name: xfails
+    xfail: [{target_is: in_process, because: a <known> bug}]
+    steps: [{get: /v1/version, expect: [{status: 404}]}]
+"#;
+
+/// Records, then replays with the reports.
+fn reported(args: &[&str]) -> Project {
+    let provider = Provider::chat(Asked::question);
+    let project = Project::cases(CASES).talks_to(&provider);
+    assert_eq!(project.run(&["--suite=base", "--inference-mode=record"]).code, Some(1));
+    drop(provider);
+    assert_eq!(project.run(&[&["--suite=base", "-j1"], args].concat()).code, Some(1));
+    project
+}
+
+#[test]
+fn json_lines() {
+    let project = reported(&["--report=out/r.jsonl"]);
+    let lines = project.read("out/r.jsonl");
+    let mut events: Vec<Value> =
+        lines.lines().map(|line| serde_json::from_str(line).expect("is JSON")).collect();
+    for event in &mut events {
+        if let Some(seconds) = event.get_mut("seconds") {
+            assert!(seconds.as_f64().is_some_and(|n| (0.0..60.0).contains(&n)), "{seconds}");
+            *seconds = 0.into();
+        }
+    }
+    let shown: Vec<String> = events.iter().map(Value::to_string).collect();
+    assert_snapshot!(shown.join("\n"), @r#"
+    {"event":"run_started","format":1,"tool":"runner [version]","suite":"base","setup":"local","target":"starter","mode":"replay","jobs":1,"trials":4,"params":{"text_model":["llama-cpp/tiny"],"vision_model":[],"embedding_model":[],"safety_shield":[],"judge_model":[],"embedding_dimension":["384"]}}
+    {"event":"trial_started","id":"a::asks[txt=llama-cpp/tiny]"}
+    {"event":"step_finished","id":"a::asks[txt=llama-cpp/tiny]","step":1,"passed":true,"seconds":0}
+    {"event":"trial_finished","id":"a::asks[txt=llama-cpp/tiny]","outcome":"passed","reason":null,"seconds":0,"upstream":"inference/test_x.py::test_asks[txt=llama-cpp/tiny]","attempts":1,"place":"test_cases/a.yaml:3","matches":[{"provider":"llama-cpp","endpoint":"/v1/chat/completions","tier":"exact","file":"responses/6c7442a019e6.json"}],"failures":[]}
+    {"event":"trial_started","id":"a::fails"}
+    {"event":"step_finished","id":"a::fails","step":1,"passed":false,"seconds":0}
+    {"event":"trial_finished","id":"a::fails","outcome":"failed","reason":"status: expected 404, got 200","seconds":0,"upstream":null,"attempts":1,"place":"test_cases/a.yaml:10","matches":[],"failures":[{"kind":"mismatch","title":"status: expected 404, got 200","place":"test_cases/a.yaml:11","detail":"received status 200, application/json: {\"version\":\"0.3.0\"}","curl":"curl -sS -X GET 'http://in-process/v1/version' \\\n  -H 'accept: application/json' \\\n  -H 'user-agent: runner/[version]' \\\n  -H 'traceparent: [traceparent]'","answer":"HTTP 200 OK application/json\n{\"version\":\"0.3.0\"}"}]}
+    {"event":"trial_started","id":"a::sees[vis=none]"}
+    {"event":"trial_finished","id":"a::sees[vis=none]","outcome":"skipped","reason":"vision_model empty - skipping test","seconds":0,"upstream":null,"attempts":1,"place":"test_cases/a.yaml:12","matches":[],"failures":[]}
+    {"event":"trial_started","id":"a::xfails"}
+    {"event":"step_finished","id":"a::xfails","step":1,"passed":false,"seconds":0}
+    {"event":"trial_finished","id":"a::xfails","outcome":"xfailed","reason":"a <known> bug","seconds":0,"upstream":null,"attempts":1,"place":"test_cases/a.yaml:15","matches":[],"failures":[]}
+    {"event":"run_finished","passed":1,"failed":1,"skipped":1,"xfailed":1,"xpassed":0,"broken":0,"flaky":0,"missed":0,"stray_misses":[],"not_run":0,"interrupted":false,"seconds":0}
+    "#);
+}
+
+#[test]
+fn junit() {
+    let project = reported(&["--report=junit=out"]);
+    let xml = regex::Regex::new(r#"(time|uuid|timestamp)="[^"]*""#).expect("compiles");
+    assert_snapshot!(xml.replace_all(&project.read("out"), "$1=\"…\""), @r#"
+    <?xml version="1.0" encoding="UTF-8"?>
+    <testsuites name="base" tests="4" skipped="2" failures="1" errors="0">
+        <testsuite name="a" tests="4" skipped="2" errors="0" failures="1">
+            <testcase name="asks[txt=llama-cpp/tiny]" classname="a" time="…">
+                <properties>
+                    <property name="upstream" value="inference/test_x.py::test_asks[txt=llama-cpp/tiny]"/>
+                    <property name="provider_request" value="llama-cpp /v1/chat/completions: exact"/>
+                </properties>
+            </testcase>
+            <testcase name="fails" classname="a" time="…">
+                <failure message="status: expected 404, got 200">test_cases/a.yaml:11: status: expected 404, got 200
+         11 |     steps: [{get: /v1/version, expect: [{status: 404}]}]
+      received status 200, application/json: {&quot;version&quot;:&quot;0.3.0&quot;}
+      request:
+        curl -sS -X GET &apos;http://in-process/v1/version&apos; \
+          -H &apos;accept: application/json&apos; \
+          -H &apos;user-agent: runner/[version]&apos; \
+          -H &apos;traceparent: [traceparent]&apos;
+      answer:
+        HTTP 200 OK application/json
+        {&quot;version&quot;:&quot;0.3.0&quot;}
+    </failure>
+            </testcase>
+            <testcase name="sees[vis=none]" classname="a" time="…">
+                <skipped message="vision_model empty - skipping test"/>
+            </testcase>
+            <testcase name="xfails" classname="a" time="…">
+                <skipped message="expected failure: a &lt;known&gt; bug"/>
+            </testcase>
+        </testsuite>
+    </testsuites>
+    "#);
+}
+
+#[test]
+fn markdown() {
+    let project = reported(&["--report=r.md"]);
+    let seconds = regex::Regex::new(r"\| \d\.\d\d \|").expect("compiles");
+    assert_snapshot!(seconds.replace_all(&project.read("r.md"), "| 0.00 |"), @r#"
+    # Test report
+
+    Suite **base**, setup **local**, target `starter`, mode replay.
+
+    **1 passed, 1 failed, 1 skipped, 1 xfailed** in 0.00s
+
+    - text_model: `llama-cpp/tiny`
+    - embedding_dimension: `384`
+
+    | | trial | seconds | provider requests |
+    |---|---|---:|---|
+    | ✅ passed | `a::asks[txt=llama-cpp/tiny]` | 0.00 | exact |
+    | ❌ failed | `a::fails` | 0.00 |  |
+    | ➖ skipped | `a::sees[vis=none]` | 0.00 |  |
+    | ➖ xfailed | `a::xfails` | 0.00 |  |
+
+    ## Failures
+
+    ### `a::fails`
+
+    ````text
+    test_cases/a.yaml:11: status: expected 404, got 200
+         11 |     steps: [{get: /v1/version, expect: [{status: 404}]}]
+      received status 200, application/json: {"version":"0.3.0"}
+      request:
+        curl -sS -X GET 'http://in-process/v1/version' \
+          -H 'accept: application/json' \
+          -H 'user-agent: runner/[version]' \
+          -H 'traceparent: [traceparent]'
+      answer:
+        HTTP 200 OK application/json
+        {"version":"0.3.0"}
+    ````
+
+    ## Skipped
+
+    | trials | reason |
+    |---:|---|
+    | 1 | vision_model empty - skipping test |
+    "#);
+}
+
+#[test]
+fn provider_requests_are_printed_when_asked_for() {
+    let provider = Provider::chat(Asked::question);
+    let project = Project::cases(CASES).talks_to(&provider);
+    let output = project.run(&["--suite=base", "--inference-mode=record", "-v", "-k", "asks"]);
+    assert_eq!(output.code, Some(0));
+    assert_snapshot!(output.stdout, @"
+    suite base, setup local: 1 trial against starter (record, [jobs])
+      PASS   0.00s a::asks[txt=llama-cpp/tiny]
+                   llama-cpp /v1/chat/completions: recorded responses/6c7442a019e6.json
+
+    1 passed, 0 failed in 0.00s
+    ");
+}
+
+#[test]
+fn colours_when_asked_for() {
+    let colored = |args: &[&str]| Project::new().run(args).stdout.contains("\u{1b}[");
+    assert!(!colored(&[]));
+    assert!(colored(&["--color=always"]));
+    assert!(!colored(&["--color=never"]));
+    assert!(Project::new().env("FORCE_COLOR", "1").run(&[]).stdout.contains("\u{1b}["));
+    assert!(!Project::new().env("FORCE_COLOR", "1").env("NO_COLOR", "1").run(&[]).stdout.contains("\u{1b}["));
+}
