@@ -13,8 +13,9 @@ docs:
     cargo build --quiet
     scripts/check-docs.py target/debug/runner
 
+# .ci/run installs cargo-deny there.
 deny:
-    cargo deny check bans licenses sources
+    target/tools/bin/cargo-deny check bans licenses sources
 
 ci:
     .ci/run
