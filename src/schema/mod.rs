@@ -3,6 +3,7 @@
 pub mod case;
 pub mod check;
 pub mod decode;
+pub mod fault;
 pub mod setup;
 pub mod stack;
 pub mod step;
@@ -11,6 +12,7 @@ pub mod suite;
 use std::sync::Arc;
 
 pub use case::{Case, CaseFile};
+pub use fault::Fault;
 pub use setup::Setup;
 pub use stack::StackDefinition;
 pub use suite::Suite;
