@@ -45,12 +45,24 @@ run() {
     "$python" scripts/compare-verdicts.py "$out/$name.jsonl" --verdicts "$shared/verdicts/base.tsv" --only "${ported[@]}"
 }
 
+# Faults are this repository's own cases: every one of them must pass.
+faults() {
+    printf '\n== declared faults, %s\n' "$1"
+    shift
+    target/debug/runner --suite=base --setup=ollama --quiet faults "$@"
+}
+
 failures=0
 run in-process || failures=1
+faults in-process || failures=1
 (
     # Fresh state, so that completions stored by an earlier run are not listed by this one.
     export SQLITE_STORE_DIR=$state
     source scripts/real-stack/env.sh
-    run llama-stack --stack=llama-stack "--stack-config=server:$shared/real-stack/run.yaml"
+    real=(--stack=llama-stack "--stack-config=server:$shared/real-stack/run.yaml")
+    status=0
+    run llama-stack "${real[@]}" || status=1
+    faults llama-stack "${real[@]}" || status=1
+    exit "$status"
 ) || failures=1
 exit "$failures"

@@ -55,9 +55,14 @@ impl Traffic {
         let proxy = self.proxy.as_ref()?;
         // Calls of an attempt before this one.
         proxy.take_calls(&trial.id);
-        Some(
-            proxy.begin(TrialTag { id: trial.id.clone(), aliases: trial.upstream.iter().cloned().collect() }),
-        )
+        let tag = TrialTag { id: trial.id.clone(), aliases: trial.upstream.iter().cloned().collect() };
+        let faults = trial.case.faults.iter().map(|fault| fault.value.clone()).collect();
+        Some(proxy.begin_with_faults(tag, faults))
+    }
+
+    /// Whether provider calls pass through here, so that declared faults can happen to them.
+    pub(super) fn is_seen(&self) -> bool {
+        self.proxy.is_some()
     }
 
     /// Lets the wire tell which trial a request belongs to.
@@ -198,8 +203,13 @@ fn usage(call: &ProviderCall) -> ProviderUse {
         CallResult::Hit { file, normalisers, .. } => (normalisers.join(", "), Some(file.clone())),
         CallResult::Recorded { file } => ("recorded".to_owned(), Some(file.clone())),
         CallResult::Forwarded => ("forwarded".to_owned(), None),
+        CallResult::Faulted => ("no answer".to_owned(), None),
         CallResult::Miss(_) => ("miss".to_owned(), None),
         CallResult::Failed { .. } => ("failed".to_owned(), None),
+    };
+    let tier = match &call.fault {
+        Some(fault) => format!("{tier}; declared fault: {fault}"),
+        None => tier,
     };
     ProviderUse { provider: call.provider.clone(), endpoint: call.path.clone(), tier, file }
 }

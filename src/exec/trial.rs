@@ -7,9 +7,14 @@ use super::event::{Event, Failure, FailureKind, Outcome, TrialReport};
 use super::step::{self, StepContext, StepEnd};
 use super::{request, rules};
 use crate::plan::trial::{StepPlan, TrialPlan};
+use crate::record::Fault;
+use crate::source::Located;
 
 /// How long one cleanup step may take after Ctrl-C.
 const CLEANUP_AFTER_INTERRUPT: Duration = Duration::from_secs(5);
+/// Why a case with faults is skipped where the runner does not stand between the stack and its providers.
+const NO_FAULTS: &str = "its faults need provider traffic that is recorded or replayed: not mode live, not a stack \
+                          that was started elsewhere";
 
 /// Runs a trial to its report. Never fails itself: whatever goes wrong is an outcome.
 pub(super) async fn run(context: &RunContext, trial: &TrialPlan) -> TrialReport {
@@ -40,6 +45,9 @@ async fn judged(context: &RunContext, trial: &TrialPlan) -> (Outcome, u32) {
         Ok(Some(rule)) => return (Outcome::Skipped(rule.because.clone()), 1),
         Ok(None) => {}
         Err(error) => return (Outcome::Broken(vec![Failure::template(&error)]), 1),
+    }
+    if !trial.case.faults.is_empty() && !context.traffic.is_seen() {
+        return (Outcome::Skipped(NO_FAULTS.to_owned()), 1);
     }
     let expected = match ask(&trial.case.xfail).await {
         Ok(rule) => rule.map(|rule| rule.because.clone()),
@@ -90,8 +98,24 @@ async fn attempt(context: &RunContext, trial: &TrialPlan, company: Company) -> O
     let limit = trial.case.timeout.unwrap_or(context.timeout);
     let outcome = steps(context, trial, limit).await;
     context.traffic.complete().await;
+    let outcome = match (&outcome, &active) {
+        (Outcome::Passed, Some(active)) => unmet_faults(trial, &active.unmet_faults()).unwrap_or(outcome),
+        _ => outcome,
+    };
     drop(active);
     context.traffic.settle(trial, outcome)
+}
+
+/// A fault that never happened leaves what the case is about untried.
+fn unmet_faults(trial: &TrialPlan, unmet: &[usize]) -> Option<Outcome> {
+    let unmet = unmet.iter().filter_map(|index| trial.case.faults.get(*index));
+    let failure = |fault: &Located<Fault>| {
+        let title = format!("a declared fault never happened: {}", fault.value);
+        let detail = Some("no provider call met it; is its endpoint right?".to_owned());
+        Failure { detail, ..Failure::new(FailureKind::Mismatch, title).at(&fault.span, 1) }
+    };
+    let failures: Vec<_> = unmet.map(failure).collect();
+    (!failures.is_empty()).then_some(Outcome::Failed(failures))
 }
 
 async fn steps(context: &RunContext, trial: &TrialPlan, limit: Duration) -> Outcome {

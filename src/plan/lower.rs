@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::fault;
 use super::template::{Placed, Template};
 use super::trial::{
     BodyPlan, CasePlan, Condition, ContentPlan, KeepPlan, PartPlan, PollPlan, RepeatPlan, RequestPlan,
@@ -27,6 +28,7 @@ pub(super) fn case(file: &str, case: &Case, names: &BTreeSet<String>, problems: 
     let mut lowering = Lowering { names: names.clone(), problems };
     let steps: Vec<StepPlan> = case.steps.iter().map(|step| lowering.step(step)).collect();
     let cleanup = case.cleanup.iter().map(|step| lowering.step(step)).collect();
+    let faults = case.faults.iter().filter_map(|written| fault::fault(written, lowering.problems)).collect();
     let mut rules =
         |rules: &[Rule]| rules.iter().map(|rule| rule_plan(rule, case, names, lowering.problems)).collect();
     CasePlan {
@@ -37,6 +39,7 @@ pub(super) fn case(file: &str, case: &Case, names: &BTreeSet<String>, problems: 
         skip: rules(&case.skip),
         xfail: rules(&case.xfail),
         timeout: case.timeout,
+        faults,
         steps,
         cleanup,
     }

@@ -5,6 +5,7 @@
 
 pub mod build;
 pub mod expression;
+mod fault;
 pub mod keyword;
 mod lower;
 pub mod params;

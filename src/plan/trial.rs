@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::expression::Scope;
 use super::template::Template;
 use crate::check::{Check, Keep};
+use crate::record::Fault;
 use crate::schema::case::{Client, TargetKind};
 use crate::schema::step::PollTimeout;
 use crate::source::{Located, Span};
@@ -36,14 +37,16 @@ pub struct CasePlan {
     pub skip: Vec<RulePlan>,
     pub xfail: Vec<RulePlan>,
     pub timeout: Option<Duration>,
+    /// What happens to provider calls, on purpose, and where that is written.
+    pub faults: Vec<Located<Fault>>,
     pub steps: Vec<StepPlan>,
     pub cleanup: Vec<StepPlan>,
 }
 
 impl CasePlan {
-    /// Whether a check looks at provider requests, so that it must be known which trial caused them.
+    /// Whether a check looks at provider requests or a fault meets them, so that it must be known which trial caused them.
     pub fn watches_provider(&self) -> bool {
-        self.steps.iter().any(StepPlan::watches_provider)
+        !self.faults.is_empty() || self.steps.iter().any(StepPlan::watches_provider)
     }
 }
 

@@ -8,6 +8,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use super::catalogue::ScopeTier;
+use super::fault::Fault;
 use super::miss::Miss;
 use super::normalise::NORMALISERS;
 use super::scope::{Caller, lock};
@@ -34,8 +35,10 @@ pub struct ProviderCall {
     pub at: jiff::Timestamp,
     /// From its arrival to the end of the answer; for replayed answers, to the start of it.
     pub seconds: f64,
-    /// The status that the stack got.
+    /// The status that the stack got; 0 when its connection was reset.
     pub status: u16,
+    /// The declared fault that met it, in words.
+    pub fault: Option<String>,
     pub tokens: Option<Tokens>,
 }
 
@@ -48,6 +51,8 @@ pub enum CallResult {
     Recorded { file: String },
     /// By the provider, not stored (mode `live`).
     Forwarded,
+    /// By the proxy itself: a fault that the trial declares stands in the place of an answer.
+    Faulted,
     /// By nobody: no recording answers it.
     Miss(Box<Miss>),
     /// The provider could not be reached, or its answer not stored; says why.
@@ -80,6 +85,7 @@ impl fmt::Display for CallResult {
             }
             Self::Recorded { .. } => f.write_str("recorded"),
             Self::Forwarded => f.write_str("forwarded"),
+            Self::Faulted => f.write_str("declared fault"),
             Self::Miss(_) => f.write_str("miss"),
             Self::Failed { reason } => write!(f, "failed: {reason}"),
         }
@@ -154,7 +160,7 @@ impl CallLog {
 }
 
 /// What is known of a call when it arrives.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Arrival {
     pub(crate) provider: String,
     pub(crate) method: String,
@@ -164,6 +170,8 @@ pub(crate) struct Arrival {
     pub(crate) caller: Caller,
     pub(crate) at: jiff::Timestamp,
     pub(crate) since: Instant,
+    /// The declared fault that meets it.
+    pub(crate) fault: Option<Fault>,
 }
 
 impl Arrival {
@@ -183,6 +191,7 @@ impl Arrival {
             at: self.at,
             seconds: self.since.elapsed().as_secs_f64(),
             status,
+            fault: self.fault.as_ref().map(Fault::to_string),
             tokens,
         }
     }

@@ -29,7 +29,6 @@ pub(crate) struct Breaker(Arc<AtomicBool>);
 
 impl Breaker {
     /// From now on nothing is written any more: the next attempt resets the connection.
-    #[expect(dead_code, reason = "its caller comes with faults")]
     pub(crate) fn trip(&self) {
         self.0.store(true, Ordering::SeqCst);
     }

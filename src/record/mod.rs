@@ -21,6 +21,7 @@
 //! | `catalogue`, `store`, `recorder` | choosing an answer, looking it up, adding one |
 //! | `miss`, `diff` | why nothing answers, and what comes nearest |
 //! | `proxy`, `connection`, `serve` | the server, a client's connection, one request |
+//! | `fault`, `damage`, `faulty` | faults that trials declare, what they leave of an answer, answering with them |
 //! | `pacing` | when the pieces of a replayed answer go out |
 //! | `relay`, `forward`, `calls` | passing a request on, the client, the log |
 //!
@@ -33,8 +34,13 @@ pub mod upstream;
 mod calls;
 mod catalogue;
 mod connection;
+mod damage;
 mod diff;
 mod entry;
+mod fault;
+#[cfg(test)]
+mod fault_path;
+mod faulty;
 #[cfg(test)]
 mod fidelity;
 mod format;
@@ -65,6 +71,7 @@ pub use calls::{CallResult, ProviderCall, Tokens};
 pub use catalogue::ScopeTier;
 pub use diff::{Change, Difference};
 pub use entry::{Entry, FileFormat};
+pub use fault::{Effect, Fault, Occurrence};
 pub use key::{Key, WireBody, WireRequest};
 pub use miss::{Miss, MissReason, Nearest};
 pub use mode::{Mode, UnknownMode};

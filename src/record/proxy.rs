@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use super::Mode;
 use super::calls::ProviderCall;
 use super::connection::{Breaker, Connections};
+use super::fault::Fault;
 use super::forward::Forwarder;
 use super::pacing::ReplaySpeed;
 use super::problem::RecordingProblem;
@@ -210,6 +211,11 @@ impl Proxy {
     /// Begins an attempt at a trial; it is active until the guard is dropped.
     pub fn begin(&self, tag: TrialTag) -> TrialGuard {
         self.trials().begin(tag)
+    }
+
+    /// Begins an attempt to whose provider calls these faults happen.
+    pub fn begin_with_faults(&self, tag: TrialTag, faults: Vec<Fault>) -> TrialGuard {
+        self.trials().begin_with_faults(tag, faults)
     }
 
     /// The trials that are active, for attributing requests.

@@ -19,7 +19,7 @@ use super::recorder::Recorder;
 use super::recording::{Answer, AnswerBody, AnswerChunk, Meta, RecordedRequest, Recording};
 use super::redact::{keeps_request_header, keeps_response_header};
 use super::scope::Caller;
-use super::serve::{LARGEST_BODY, Shared, blocking, error};
+use super::serve::{FromProvider, LARGEST_BODY, Shared, blocking, error};
 
 /// Chunks of an answer that may wait for a slow client.
 const CHUNKS_AHEAD: usize = 256;
@@ -106,6 +106,7 @@ impl Forwarding {
         let mut response = Response::new(flushed(ReceiverStream::new(from_us)));
         *response.status_mut() = status;
         *response.headers_mut() = headers.clone();
+        response.extensions_mut().insert(FromProvider);
         let _ = head.send(response);
         let drained = drain(upstream, to_client, sent).await;
         self.finish(status, &headers, drained).await;
@@ -256,7 +257,9 @@ fn without_boundary(mut headers: Vec<(String, String)>) -> Vec<(String, String)>
     headers
 }
 
-fn texts<'a>(headers: impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)>) -> Vec<(String, String)> {
+pub(crate) fn texts<'a>(
+    headers: impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)>,
+) -> Vec<(String, String)> {
     headers
         .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())))
         .collect()

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use http::HeaderMap;
 use sha2::{Digest, Sha256};
 
+use super::fault::{Fault, Faults};
 use super::key::hex;
 
 /// Every trial-tagged credential starts so; a provider never sees one.
@@ -34,6 +35,7 @@ pub struct Attempt {
     pub(crate) tag: Option<TrialTag>,
     /// How many answers this attempt took, by lookup key.
     taken: Mutex<HashMap<String, usize>>,
+    pub(crate) faults: Faults,
 }
 
 impl Attempt {
@@ -109,10 +111,16 @@ pub struct TrialGuard {
 impl ActiveTrials {
     /// Begins an attempt at a trial.
     pub fn begin(self: &Arc<Self>, tag: TrialTag) -> TrialGuard {
+        self.begin_with_faults(tag, Vec::new())
+    }
+
+    /// Begins an attempt at a trial to whose provider calls these faults happen.
+    pub fn begin_with_faults(self: &Arc<Self>, tag: TrialTag, faults: Vec<Fault>) -> TrialGuard {
         let mut inner = lock(&self.inner);
         inner.begun += 1;
         let trace = trace_id(&tag.id);
-        let attempt = Arc::new(Attempt { number: inner.begun, tag: Some(tag), taken: Mutex::default() });
+        let (number, faults) = (inner.begun, Faults::new(faults));
+        let attempt = Arc::new(Attempt { number, tag: Some(tag), taken: Mutex::default(), faults });
         inner.active.push(Arc::clone(&attempt));
         inner.by_trace.insert(trace, Arc::clone(&attempt));
         TrialGuard { trials: Arc::clone(self), attempt }
@@ -140,6 +148,11 @@ impl TrialGuard {
     /// The attempt that this guard keeps active.
     pub fn attempt(&self) -> &Arc<Attempt> {
         &self.attempt
+    }
+
+    /// Positions of the declared faults that no provider call has met yet.
+    pub fn unmet_faults(&self) -> Vec<usize> {
+        self.attempt.faults.unmet()
     }
 }
 

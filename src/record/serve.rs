@@ -4,13 +4,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::{Body, to_bytes};
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
 use serde_json::json;
 
 use super::calls::{Arrival, CallLog, CallResult, tokens_in};
+use super::connection::Breaker;
+use super::damage::damage;
+use super::faulty;
 use super::forward::Forwarder;
 use super::key::{WireBody, WireRequest};
 use super::miss::Miss;
@@ -82,29 +85,49 @@ impl Upstream {
 
 /// Axum's entry point.
 pub(crate) async fn handle(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    let breaker = request.extensions().get::<ConnectInfo<Breaker>>().map(|info| info.0.clone());
     let exchange = match accept(&shared, request).await {
         Ok(exchange) => exchange,
         Err(refused) => return *refused,
     };
+    let Some(fault) = exchange.arrival.fault.clone() else { return respond(&shared, exchange).await };
+    let breaker = breaker.unwrap_or_default();
+    if let Some(response) = faulty::instead(&shared, &exchange, &fault, &breaker).await {
+        return response;
+    }
+    let arrival = exchange.arrival.clone();
+    let response = respond(&shared, exchange).await;
+    // Recordings were damaged on their way; what the provider said itself is recorded whole first.
+    match response.extensions().get::<FromProvider>() {
+        Some(FromProvider) if fault.damages() => faulty::damaged(&shared, &arrival, response, &fault).await,
+        _ => response,
+    }
+}
+
+/// Marks an answer that comes from the provider at this moment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FromProvider;
+
+async fn respond(shared: &Arc<Shared>, exchange: Exchange) -> Response {
     match &shared.engine {
         Engine::Replay(replay) => {
             let replay = Arc::clone(replay);
             let caller = exchange.arrival.caller.clone();
             let wire = exchange.wire;
             let found = blocking(move || replay.get(&wire, &caller)).await;
-            answer(&shared, &exchange.arrival, found).await
+            answer(shared, &exchange.arrival, found).await
         }
         Engine::Record { recorder, client, if_missing } => {
             if *if_missing {
                 let (store, caller, wire) =
                     (Arc::clone(recorder), exchange.arrival.caller.clone(), exchange.wire.clone());
                 if let Ok(Some(hit)) = blocking(move || store.find(&wire, &caller)).await {
-                    return answer(&shared, &exchange.arrival, Ok(Ok(hit))).await;
+                    return answer(shared, &exchange.arrival, Ok(Ok(hit))).await;
                 }
             }
-            forward(&shared, client, Some(recorder), exchange).await
+            forward(shared, client, Some(recorder), exchange).await
         }
-        Engine::Live { client } => forward(&shared, client, None, exchange).await,
+        Engine::Live { client } => forward(shared, client, None, exchange).await,
     }
 }
 
@@ -119,8 +142,16 @@ async fn accept(shared: &Shared, request: Request) -> Result<Exchange, Box<Respo
     let refuse = |status: StatusCode, kind: &str, reason: String| {
         let response = error(status, kind, &reason);
         let (provider, path) = (name.to_owned(), shared.scrubber.text(&rest));
-        let arrival =
-            Arrival { provider, method: method.clone(), path, body: None, caller: caller.clone(), at, since };
+        let arrival = Arrival {
+            provider,
+            method: method.clone(),
+            path,
+            body: None,
+            caller: caller.clone(),
+            at,
+            since,
+            fault: None,
+        };
         shared.log.push(arrival.call(status.as_u16(), CallResult::Failed { reason }, None));
         Box::new(response)
     };
@@ -148,6 +179,7 @@ async fn accept(shared: &Shared, request: Request) -> Result<Exchange, Box<Respo
         method: wire.method.clone(),
         path: wire.path.clone(),
         body: wire.body.json().cloned(),
+        fault: caller.attempt.faults.meet(&provider.name, &wire.path),
         caller,
         at,
         since,
@@ -185,6 +217,13 @@ async fn answer(
     found: Result<Result<Hit, Box<Miss>>, String>,
 ) -> Response {
     let log = &shared.log;
+    let damaging = arrival.fault.as_ref().filter(|fault| fault.damages());
+    let found = found.and_then(|found| match (found, damaging) {
+        (Ok(mut hit), Some(fault)) => damage(&mut hit.answer, &fault.effect)
+            .map(|()| Ok(hit))
+            .map_err(|reason| faulty::impossible(fault, &reason)),
+        (found, _) => Ok(found),
+    });
     match found {
         Ok(Ok(hit)) => {
             let tokens = tokens_in(&hit.answer.bytes());
@@ -208,7 +247,7 @@ async fn answer(
 }
 
 /// The recorded answer to a request that came at `since`, in the recorded pieces.
-async fn replayed(answer: Answer, since: Instant, speed: ReplaySpeed) -> Response {
+pub(crate) async fn replayed(answer: Answer, since: Instant, speed: ReplaySpeed) -> Response {
     wait(answer.wait, since, speed).await;
     let cut = answer.cut.map(|reason| Err(std::io::Error::other(reason)));
     let body = match answer.body {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::decode::{Decode, Fields, Table, record, wrong_kind};
+use super::fault::Fault;
 use super::step::Step;
 use crate::source::nearest::suggestion;
 use crate::source::{Located, Node, NodeValue, Problems};
@@ -39,6 +40,8 @@ record! {
         rows: Vec<Row>,
         vars: Table<Node>,
         timeout: Option<Duration>,
+        /// What goes wrong with the stack's provider calls, on purpose.
+        faults: Vec<Fault>,
         steps: Vec<Step>,
         /// Steps that run after the others, also when those failed.
         cleanup: Vec<Step>,

@@ -3,6 +3,7 @@
 pub mod case;
 pub mod check;
 pub mod decode;
+pub mod fault;
 pub mod setup;
 pub mod stack;
 pub mod step;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub use case::{Case, CaseFile};
+pub use fault::Fault;
 pub use setup::Setup;
 pub use stack::StackDefinition;
 pub use suite::Suite;
