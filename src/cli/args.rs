@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Arg, Args, Command, FromArgMatches, Subcommand, ValueEnum};
 
+use super::recordings::RecordingsArgs;
 use crate::plan::params::Parameter;
 use crate::record::Mode;
 use crate::report::ReportSpec;
@@ -32,6 +33,8 @@ pub(super) enum Action {
     Serve(ServeArgs),
     /// Serve only the record/replay proxy, for a stack that somebody else starts
     Proxy(ProxyArgs),
+    /// Look at recordings and look after them
+    Recordings(RecordingsArgs),
 }
 
 /// What a run needs.

@@ -6,6 +6,10 @@ mod explain;
 pub mod harness;
 mod machine;
 mod options;
+mod recordings;
+mod recordings_care;
+mod recordings_look;
+mod recordings_text;
 mod run;
 mod serve;
 
@@ -43,6 +47,7 @@ pub fn main(machine: &Machine) -> ExitStatus {
         Some(Action::Explain(run)) => with_plan(machine, &loaded, &run, params, true),
         Some(Action::Serve(args)) => serve::stack(&args, machine),
         Some(Action::Proxy(args)) => serve::proxy(&args, machine),
+        Some(Action::Recordings(args)) => Ok(recordings::run(&args, machine, loaded.project.as_ref())),
     };
     result.unwrap_or_else(|message| {
         anstream::eprintln!("internal error: {message}");

@@ -25,8 +25,13 @@
 //! A replaying proxy holds a [`Replay`], which can neither write nor connect; [`Recorder`] is the only type with `put`.
 
 pub mod canonical;
+pub mod library;
 pub mod normalise;
+pub mod scrub;
+pub mod show;
+pub mod stats;
 pub mod upstream;
+pub mod verify;
 
 mod calls;
 mod catalogue;
@@ -35,6 +40,7 @@ mod entry;
 mod format;
 mod forward;
 mod index;
+mod index_check;
 mod key;
 mod miss;
 mod mode;
