@@ -10,6 +10,9 @@ use crate::record::Mode;
 use crate::report::ReportSpec;
 use crate::schema::Documents;
 
+/// The definition in stacks/ that starts this program's own stack.
+pub(super) const DEFAULT_STACK: &str = "runner";
+
 /// Runs declarative YAML test cases against an LLM stack, with provider traffic recorded or replayed.
 #[derive(Debug, Clone, clap::Parser)]
 #[command(
@@ -68,7 +71,7 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "SPEC", help_heading = "Against")]
     pub stack_config: Option<String>,
     /// How `server:` starts a process: a definition in stacks/
-    #[arg(long, value_name = "NAME", default_value = "runner", help_heading = "Against")]
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_STACK, help_heading = "Against")]
     pub stack: String,
 
     /// replay, record, record-if-missing or live [env: LLAMA_STACK_TEST_INFERENCE_MODE] [default: replay]

@@ -4,12 +4,15 @@ mod args;
 mod exit;
 mod explain;
 pub mod harness;
+mod hint;
 mod machine;
 mod options;
 mod recordings;
 mod recordings_care;
 mod recordings_look;
+mod recordings_prune;
 mod recordings_text;
+mod recordings_why;
 mod run;
 mod serve;
 

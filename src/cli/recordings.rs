@@ -1,14 +1,15 @@
 //! `recordings …`: arguments, and which command they mean. The work is done in `record`, printing in the files beside.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
 use super::args::ListFormat;
 use super::exit::ExitStatus;
 use super::machine::{Machine, parse_dotenv};
-use super::{recordings_care as care, recordings_look as look};
+use super::{recordings_care as care, recordings_look as look, recordings_prune, recordings_why};
 use crate::record::Scrubber;
+use crate::record::runs::Run;
 use crate::record::verify::FindingKind;
 use crate::secret::Redactor;
 use crate::source::project::Project;
@@ -34,8 +35,12 @@ pub(super) enum Command {
     List(ListArgs),
     /// Show a recording: request, answer, events with their gaps
     Show(ShowArgs),
+    /// Explain which recordings were considered for a request, and why each did or did not match
+    Why(WhyArgs),
     /// Find what is unusable, unreachable, repeated or secret; exit status 1 when there is something
     Verify(VerifyArgs),
+    /// Find what a set of runs did not use, and delete it with --delete
+    Prune(PruneArgs),
     /// Apply today's redaction rules to recordings that exist (prints what would change)
     Scrub(ScrubArgs),
     /// Count recordings, bytes and tokens
@@ -85,6 +90,35 @@ pub(super) struct VerifyArgs {
 }
 
 #[derive(Debug, Clone, Args)]
+pub(super) struct WhyArgs {
+    /// A JSON file {provider, method, path, body}, `-` for standard input, or a recording; with --run a trial's id
+    #[arg(value_name = "REQUEST|RECORDING|TRIAL")]
+    pub what: Option<String>,
+    /// The JSON Lines of a run: explains a trial's calls, or every miss when none is named
+    #[arg(long, value_name = "FILE.jsonl")]
+    pub run: Option<PathBuf>,
+    /// Ask as this trial
+    #[arg(long, value_name = "ID")]
+    pub trial: Option<String>,
+    /// How many of the recordings that do not match are shown
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 3)]
+    pub nearest: usize,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct PruneArgs {
+    /// The JSON Lines of a run (repeatable); a recording that any of them used stays
+    #[arg(long, value_name = "FILE.jsonl", required = true, num_args = 1..)]
+    pub run: Vec<PathBuf>,
+    /// Delete what was not used
+    #[arg(long)]
+    pub delete: bool,
+    /// Delete although the runs had misses or failures, or did not end
+    #[arg(long, requires = "delete")]
+    pub force: bool,
+}
+
+#[derive(Debug, Clone, Args)]
 pub(super) struct ScrubArgs {
     /// Rewrite the files
     #[arg(long)]
@@ -108,12 +142,21 @@ pub(super) struct Desk {
 /// Why a command could not do its work: for the user, and not the program's fault.
 pub(super) type Refused = String;
 
+/// Reads the JSON Lines of a run.
+pub(super) fn read_run(path: &Path) -> Result<Run, Refused> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {shown}: {error}"))?;
+    Run::read(&text).map_err(|error| format!("{shown}:{error}"))
+}
+
 /// Runs one of the commands.
 pub(super) fn run(args: &RecordingsArgs, machine: &Machine, project: Option<&Project>) -> ExitStatus {
     let desk = Desk::new(args, machine, project);
     let done = match &args.command {
         Command::List(list) => look::list(&desk, list),
         Command::Show(show) => look::show(&desk, show),
+        Command::Why(why) => recordings_why::why(&desk, why),
+        Command::Prune(prune) => recordings_prune::prune(&desk, prune),
         Command::Verify(verify) => care::verify(&desk, verify),
         Command::Scrub(scrub) => care::scrub(&desk, scrub),
         Command::Stats => care::stats(&desk),

@@ -5,6 +5,7 @@ use std::sync::{Arc, mpsc};
 use tokio::runtime::Runtime;
 
 use super::exit::ExitStatus;
+use super::hint;
 use super::machine::Machine;
 use super::options::RunOptions;
 use crate::exec::event::{Event, RunInfo};
@@ -122,7 +123,8 @@ fn execute(
         transport: session.transport.clone(),
         kind: session.kind,
         facts: Facts::default(),
-        traffic: std::mem::replace(&mut session.traffic, exec::traffic::Traffic::unseen()),
+        traffic: std::mem::replace(&mut session.traffic, exec::traffic::Traffic::unseen())
+            .recorded_by(hint::record_command(prepared)),
         root: prepared.project.root.clone(),
         redactor,
         timeout: options.timeout,

@@ -27,11 +27,15 @@
 pub mod canonical;
 pub mod library;
 pub mod normalise;
+pub mod prune;
+pub mod request_file;
+pub mod runs;
 pub mod scrub;
 pub mod show;
 pub mod stats;
 pub mod upstream;
 pub mod verify;
+pub mod why;
 
 mod calls;
 mod catalogue;
