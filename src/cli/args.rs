@@ -4,10 +4,14 @@ use std::path::PathBuf;
 
 use clap::{Arg, Args, Command, FromArgMatches, Subcommand, ValueEnum};
 
+use super::recordings::RecordingsArgs;
 use crate::plan::params::Parameter;
 use crate::record::{Mode, ReplaySpeed};
 use crate::report::ReportSpec;
 use crate::schema::Documents;
+
+/// The definition in stacks/ that starts this program's own stack.
+pub(super) const DEFAULT_STACK: &str = "runner";
 
 /// Runs declarative YAML test cases against an LLM stack, with provider traffic recorded or replayed.
 #[derive(Debug, Clone, clap::Parser)]
@@ -32,6 +36,8 @@ pub(super) enum Action {
     Serve(ServeArgs),
     /// Serve only the record/replay proxy, for a stack that somebody else starts
     Proxy(ProxyArgs),
+    /// Look at recordings and look after them
+    Recordings(RecordingsArgs),
 }
 
 /// What a run needs.
@@ -65,7 +71,7 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "SPEC", help_heading = "Against")]
     pub stack_config: Option<String>,
     /// How `server:` starts a process: a definition in stacks/
-    #[arg(long, value_name = "NAME", default_value = "runner", help_heading = "Against")]
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_STACK, help_heading = "Against")]
     pub stack: String,
 
     /// replay, record, record-if-missing or live [env: LLAMA_STACK_TEST_INFERENCE_MODE] [default: replay]

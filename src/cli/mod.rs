@@ -4,8 +4,15 @@ mod args;
 mod exit;
 mod explain;
 pub mod harness;
+mod hint;
 mod machine;
 mod options;
+mod recordings;
+mod recordings_care;
+mod recordings_look;
+mod recordings_prune;
+mod recordings_text;
+mod recordings_why;
 mod run;
 mod serve;
 
@@ -41,6 +48,7 @@ pub fn main(machine: &Machine) -> ExitStatus {
         Some(Action::Explain(run)) => with_plan(machine, &loaded, &run, params, true),
         Some(Action::Serve(args)) => serve::stack(&args, machine),
         Some(Action::Proxy(args)) => serve::proxy(&args, machine),
+        Some(Action::Recordings(args)) => Ok(recordings::run(&args, machine, loaded.project.as_ref())),
     };
     result.unwrap_or_else(|message| {
         anstream::eprintln!("internal error: {message}");

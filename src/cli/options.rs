@@ -20,6 +20,8 @@ use crate::target::TargetSpec;
 pub(super) struct RunOptions {
     pub inputs: Inputs,
     pub selection: Selection,
+    /// `-k` as written.
+    pub keyword: Option<String>,
     /// The target as written, and what it means.
     pub target: Resolved<String>,
     pub target_spec: TargetSpec,
@@ -121,6 +123,7 @@ impl RunOptions {
         let Ok(target_spec) = target_spec else { return Err(problems) };
         problems.or(Self {
             inputs,
+            keyword: args.keyword.clone(),
             selection: Selection { selectors, keyword, internet },
             target,
             target_spec,

@@ -6,6 +6,7 @@ use tokio::runtime::Runtime;
 
 use super::args::RunArgs;
 use super::exit::ExitStatus;
+use super::hint;
 use super::machine::Machine;
 use super::options::RunOptions;
 use super::serve;
@@ -143,7 +144,8 @@ pub(super) fn context(
         transport: session.transport.clone(),
         kind: session.kind,
         facts: Facts::default(),
-        traffic: std::mem::replace(&mut session.traffic, exec::traffic::Traffic::unseen()),
+        traffic: std::mem::replace(&mut session.traffic, exec::traffic::Traffic::unseen())
+            .recorded_by(hint::record_command(prepared)),
         root: prepared.project.root.clone(),
         redactor,
         timeout: prepared.options.timeout,

@@ -133,6 +133,8 @@ pub struct ProviderUse {
     pub tier: String,
     /// The recording's file, below the recordings directory.
     pub file: Option<String>,
+    /// For a miss: provider, method, path and body of the request, so that `recordings why` can explain it.
+    pub request: Option<serde_json::Value>,
 }
 
 /// One finished trial.
@@ -171,6 +173,8 @@ pub struct Summary {
     pub missed: usize,
     /// Replay misses that no trial could be charged with.
     pub stray_misses: Vec<String>,
+    /// Provider requests that are in no trial's report: at boot, of earlier attempts, unattributed or late.
+    pub other_matches: Vec<ProviderUse>,
     /// Trials that were not started, after `--maxfail` or Ctrl-C.
     pub not_run: usize,
     pub interrupted: bool,

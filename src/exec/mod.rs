@@ -3,6 +3,7 @@
 pub mod context;
 pub mod event;
 pub mod facts;
+pub mod hint;
 mod request;
 mod rules;
 pub mod session;
@@ -75,6 +76,7 @@ pub fn run(
     summary.not_run = total - summary.total();
     summary.interrupted = context.stop.interrupted();
     summary.stray_misses = context.traffic.stray_misses();
+    summary.other_matches = context.traffic.other_uses();
     summary.took = started.elapsed();
     context.emit(Event::RunFinished(summary.clone()));
     summary

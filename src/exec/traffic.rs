@@ -7,10 +7,11 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::event::{Failure, FailureKind, Outcome, ProviderUse};
+use super::hint::RecordCommand;
 use crate::check::ProviderRequestSeen;
 use crate::http::{HeaderMap, HeaderValue};
 use crate::plan::TrialPlan;
-use crate::record::{CallResult, ProviderCall, Proxy, TrialGuard, TrialTag, traceparent};
+use crate::record::{CallResult, Miss, ProviderCall, Proxy, TrialGuard, TrialTag, traceparent};
 
 /// How long a provider may take to end an answer that the stack has already made its own from.
 const COMPLETE_WITHIN: Duration = Duration::from_secs(60);
@@ -26,6 +27,10 @@ pub struct Traffic {
     unattributed: Mutex<Vec<ProviderCall>>,
     /// Keys of the misses that a trial was charged with.
     charged: Mutex<BTreeSet<String>>,
+    /// Calls of attempts that were repeated.
+    repeated: Mutex<Vec<ProviderUse>>,
+    /// The command that would record what is missing, as far as it is known.
+    record: Option<RecordCommand>,
 }
 
 impl Traffic {
@@ -37,6 +42,8 @@ impl Traffic {
             boot: Mutex::default(),
             unattributed: Mutex::default(),
             charged: Mutex::default(),
+            repeated: Mutex::default(),
+            record: None,
         }
     }
 
@@ -44,25 +51,27 @@ impl Traffic {
         Self { proxy: Some(proxy), ..Self::unseen() }
     }
 
-    /// Whether provider requests are seen at all.
+    /// Whether provider calls pass through here, so that they are seen and declared faults can happen to them.
     pub(super) fn is_seen(&self) -> bool {
         self.proxy.is_some()
+    }
+
+    /// Lets misses name the command that would record what they lack.
+    #[must_use]
+    pub fn recorded_by(mut self, command: RecordCommand) -> Self {
+        self.record = Some(command);
+        self
     }
 
     /// Begins a trial; its calls are its own until the guard is dropped.
     pub(super) fn begin(&self, trial: &TrialPlan) -> Option<TrialGuard> {
-        lock(&self.calls).remove(&trial.id);
+        let before = lock(&self.calls).remove(&trial.id).unwrap_or_default();
         let proxy = self.proxy.as_ref()?;
-        // Calls of an attempt before this one.
-        proxy.take_calls(&trial.id);
+        let late = proxy.take_calls(&trial.id);
+        lock(&self.repeated).extend(before.iter().chain(&late).map(usage));
         let tag = TrialTag { id: trial.id.clone(), aliases: trial.upstream.iter().cloned().collect() };
         let faults = trial.case.faults.iter().map(|fault| fault.value.clone()).collect();
         Some(proxy.begin_with_faults(tag, faults))
-    }
-
-    /// Whether provider calls pass through here, so that declared faults can happen to them.
-    pub(super) fn is_seen(&self) -> bool {
-        self.proxy.is_some()
     }
 
     /// Lets the wire tell which trial a request belongs to.
@@ -106,14 +115,15 @@ impl Traffic {
         let trial = plan.id.as_str();
         self.refresh(trial);
         let mut misses: Vec<Failure> =
-            lock(&self.calls).get(trial).into_iter().flatten().filter_map(miss).collect();
+            lock(&self.calls).get(trial).into_iter().flatten().filter_map(|call| self.miss(call)).collect();
         if misses.is_empty() && matches!(outcome, Outcome::Failed(_)) {
             // Without its provider's list the stack did not know the trial's model.
             let uses = |provider: &str| {
                 let is_model = |value: &Value| value.as_str().is_some_and(|text| is_of(provider, text));
                 plan.scope.values().any(is_model)
             };
-            misses.extend(self.boot_calls().iter().filter(|call| uses(&call.provider)).filter_map(miss));
+            let boot = self.boot_calls();
+            misses.extend(boot.iter().filter(|call| uses(&call.provider)).filter_map(|call| self.miss(call)));
         }
         lock(&self.charged).extend(lock(&self.calls).get(trial).into_iter().flatten().filter_map(key_of));
         if misses.is_empty() {
@@ -157,7 +167,7 @@ impl Traffic {
         let mut unattributed = lock(&self.unattributed);
         unattributed.extend(proxy.take_unattributed_calls());
         let mut suspected = false;
-        for call in unattributed.iter_mut().filter(|call| miss(call).is_some()) {
+        for call in unattributed.iter_mut().filter(|call| self.miss(call).is_some()) {
             let before = call.suspects.len();
             call.suspects.retain(|suspect| suspect != trial);
             suspected |= call.suspects.len() < before;
@@ -173,7 +183,38 @@ impl Traffic {
         let charged = lock(&self.charged);
         let uncharged =
             |call: &&ProviderCall| !call.boot && key_of(call).is_some_and(|key| !charged.contains(&key));
-        stray.iter().filter(uncharged).filter_map(miss).filter_map(|f| f.detail).collect()
+        stray.iter().filter(uncharged).filter_map(|call| self.miss(call)).filter_map(|f| f.detail).collect()
+    }
+
+    /// What no trial's report shows: calls at boot, of repeated attempts, of no trial for certain, and late ones.
+    pub(super) fn other_uses(&self) -> Vec<ProviderUse> {
+        let Some(proxy) = &self.proxy else { return Vec::new() };
+        let trials: Vec<String> = lock(&self.calls).keys().cloned().collect();
+        let late = trials.iter().flat_map(|trial| proxy.take_calls(trial));
+        let mut calls: Vec<_> = proxy.take_boot_calls().into_iter().chain(late).collect();
+        calls.extend(proxy.take_unattributed_calls());
+        let mut uses: Vec<_> = calls.iter().chain(lock(&self.unattributed).iter()).map(usage).collect();
+        uses.append(&mut lock(&self.repeated));
+        uses
+    }
+
+    /// A call that got no answer from a provider or a recording: why.
+    fn miss(&self, call: &ProviderCall) -> Option<Failure> {
+        let asked = format!("{} {} to {}", call.method, call.path, call.provider);
+        let (kind, title, detail) = match &call.result {
+            CallResult::Miss(miss) => {
+                let miss = match &self.record {
+                    Some(record) => Miss::clone(miss).recorded_by(&record.for_trial(call.scope.as_deref())),
+                    None => Miss::clone(miss),
+                };
+                let title = format!("replay miss: {asked} has no recording");
+                (FailureKind::Miss, title, miss.to_string())
+            }
+            CallResult::Failed { reason } => (FailureKind::Fault, format!("{asked} failed"), reason.clone()),
+            _ => return None,
+        };
+        let detail = Some(detail);
+        Some(Failure { kind, title, place: None, excerpt: None, detail, curl: None, answer: None })
     }
 }
 
@@ -211,20 +252,15 @@ fn usage(call: &ProviderCall) -> ProviderUse {
         Some(fault) => format!("{tier}; declared fault: {fault}"),
         None => tier,
     };
-    ProviderUse { provider: call.provider.clone(), endpoint: call.path.clone(), tier, file }
+    let request = matches!(call.result, CallResult::Miss(_)).then(|| asked(call));
+    ProviderUse { provider: call.provider.clone(), endpoint: call.path.clone(), tier, file, request }
 }
 
-/// A call that got no answer from a provider or a recording: why.
-fn miss(call: &ProviderCall) -> Option<Failure> {
-    let asked = format!("{} {} to {}", call.method, call.path, call.provider);
-    let (kind, title, detail) = match &call.result {
-        CallResult::Miss(miss) => {
-            (FailureKind::Miss, format!("replay miss: {asked} has no recording"), miss.to_string())
-        }
-        CallResult::Failed { reason } => (FailureKind::Fault, format!("{asked} failed"), reason.clone()),
-        _ => return None,
-    };
-    Some(Failure { detail: Some(detail), ..Failure::new(kind, title) })
+/// A request as `recordings why` takes it; the proxy has scrubbed it.
+fn asked(call: &ProviderCall) -> serde_json::Value {
+    let query = if call.query.is_empty() { String::new() } else { format!("?{}", call.query) };
+    let path = format!("{}{query}", call.path);
+    serde_json::json!({"provider": call.provider, "method": call.method, "path": path, "body": call.body})
 }
 
 /// What identifies the request of a miss.

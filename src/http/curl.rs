@@ -7,6 +7,15 @@ const BODY_SHOWN: usize = 4000;
 
 /// The command; credentials are masked by name, whatever their value.
 pub fn command(request: &Request, base: &str) -> String {
+    limited(request, base, BODY_SHOWN)
+}
+
+/// As [`command`], with the body in full.
+pub fn whole(request: &Request, base: &str) -> String {
+    limited(request, base, usize::MAX)
+}
+
+fn limited(request: &Request, base: &str, body_shown: usize) -> String {
     let mut text = format!("curl -sS -X {} {}", request.method, quoted(&format!("{base}{}", request.path)));
     for (name, value) in &request.headers {
         let secret =
@@ -17,7 +26,7 @@ pub fn command(request: &Request, base: &str) -> String {
     }
     if !request.body.is_empty() {
         let body = String::from_utf8_lossy(&request.body);
-        let shown = match body.char_indices().nth(BODY_SHOWN) {
+        let shown = match body.char_indices().nth(body_shown) {
             Some((cut, _)) => format!("{}… ({} bytes in all)", &body[..cut], request.body.len()),
             None => body.into_owned(),
         };

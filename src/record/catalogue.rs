@@ -1,7 +1,7 @@
 //! Choosing the recording that answers a request. Pure: entries in, a choice out.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::entry::{Entry, FileFormat};
@@ -104,6 +104,19 @@ impl Catalogue {
         }
         among(&found, level, loose, caller)
     }
+}
+
+/// Of recordings with one exact key, the files that somebody can be given, whoever asks.
+pub(crate) fn reachable(found: &[Arc<Entry>]) -> HashSet<String> {
+    if found.iter().all(|entry| entry.is_model_list) {
+        return found.iter().map(|entry| entry.file.clone()).collect();
+    }
+    let owners = found.iter().flat_map(|entry| entry.owners.iter().filter_map(|owner| owner.id.as_deref()));
+    let mut ordered = in_order(found, |owner| owner.id.is_none());
+    for id in owners.map(bare).collect::<HashSet<_>>() {
+        ordered.extend(in_order(found, |owner| owner.id.as_deref().map(bare) == Some(id)));
+    }
+    ordered.into_iter().map(|entry| entry.file.clone()).collect()
 }
 
 /// Without upstream's leftovers, unless there is nothing else.

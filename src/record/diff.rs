@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use serde::Serialize;
 use serde_json::Value;
 
 use super::canonical::{self, Style};
@@ -10,14 +11,15 @@ use super::canonical::{self, Style};
 const SHOWN: usize = 60;
 
 /// One place at which a request and a recording differ. Values are shortened.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Difference {
     /// As `$.messages[0].content`.
     pub path: String,
     pub change: Change,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Change {
     OnlyInRequest { value: String },
     OnlyInRecording { value: String },

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::key::WireRequest;
 use super::normalise;
 use super::problem::{ProblemKind, RecordingProblem};
-use super::recording::{Answer, Owner, Recording};
+use super::recording::{Answer, Meta, Owner, Recording};
 use super::upstream::{self, Upstream};
 
 /// Which program wrote a file.
@@ -66,6 +66,11 @@ pub(crate) struct Loaded {
     pub(crate) format: FileFormat,
     pub(crate) recorded_at: Option<String>,
     pub(crate) is_model_list: bool,
+    /// The request's full address.
+    pub(crate) url: String,
+    pub(crate) headers: Vec<(String, String)>,
+    /// Our format's `meta`; upstream's files have none.
+    pub(crate) meta: Option<Meta>,
 }
 
 /// Reads one file; `None` for a file that upstream wrote and that holds no provider call.
@@ -74,23 +79,30 @@ pub(crate) fn load(path: &Path) -> Result<Option<Loaded>, ProblemKind> {
         std::fs::read(path).map_err(|error| ProblemKind::Unreadable { message: error.to_string() })?;
     let value: Value =
         serde_json::from_slice(&bytes).map_err(|error| ProblemKind::from_json_error(&error))?;
+    understand(value, &path.file_stem().unwrap_or_default().to_string_lossy())
+}
+
+/// As [`load`], for a file's content; `stem` is its name without the extension.
+pub(crate) fn understand(value: Value, stem: &str) -> Result<Option<Loaded>, ProblemKind> {
     if value.get("meta").is_some_and(|meta| meta.get("format").is_some()) {
         let recording = Recording::from_value(value)?;
         return Ok(Some(Loaded {
             request: recording.request.wire,
             answer: recording.answer,
-            owners: recording.meta.trials,
+            owners: recording.meta.trials.clone(),
             format: FileFormat::Native,
-            recorded_at: Some(recording.meta.recorded_at),
+            recorded_at: Some(recording.meta.recorded_at.clone()),
             is_model_list: false,
+            url: recording.request.url,
+            headers: recording.request.headers,
+            meta: Some(recording.meta),
         }));
     }
     // Upstream only ever finds the file whose name is the request's hash. Others with the same request are left over
     // from older formulas, so they only answer where there is no such file. An `extra_body`, even an empty one, is part
     // of that hash but not of the wire; the newer of two files that differ in nothing else has it.
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let has_extra_body = value["request"]["body"].get("extra_body").is_some();
-    let answer = match upstream::is_named_by_hash(&value, &stem) {
+    let answer = match upstream::is_named_by_hash(&value, stem) {
         true if has_extra_body => 1,
         true => 2,
         false => LEFTOVER,
@@ -104,6 +116,9 @@ pub(crate) fn load(path: &Path) -> Result<Option<Loaded>, ProblemKind> {
             format: FileFormat::Upstream,
             recorded_at: None,
             is_model_list: call.is_model_list,
+            url: call.url,
+            headers: Vec::new(),
+            meta: None,
         })),
     }
 }

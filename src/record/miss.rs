@@ -129,29 +129,40 @@ pub(crate) fn explain(
             best = Some((found.weight, Nearest { file: entry.file.clone(), differences: found.differences }));
         }
     }
-    let hint = match &reason {
-        MissReason::NotRecorded if best.is_some() => {
-            "if the request changed on purpose, record it: --inference-mode=record-if-missing"
-        }
-        MissReason::NotRecorded => "record it: --inference-mode=record-if-missing",
-        MissReason::Ambiguous { .. } => {
-            "make the request reproducible, or record it for this trial: --inference-mode=record-if-missing"
-        }
-        MissReason::Unusable { .. } => "restore the file, or delete it and record again",
-    };
     Miss {
         key: key.to_owned(),
         provider: request.provider.clone(),
         method: request.method.clone(),
         path: request.path.clone(),
+        hint: hint(&reason, best.is_some(), "--inference-mode=record-if-missing"),
         reason,
         nearest: best.map(|(_, nearest)| nearest),
-        hint: hint.to_owned(),
     }
 }
 
+impl Miss {
+    /// With the command that would record what is missing, for who knows it.
+    #[must_use]
+    pub fn recorded_by(mut self, command: &str) -> Self {
+        self.hint = hint(&self.reason, self.nearest.is_some(), &format!("\n           {command}"));
+        self
+    }
+}
+
+/// What to do about a miss; `how` to record.
+fn hint(reason: &MissReason, has_nearest: bool, how: &str) -> String {
+    let advice = match reason {
+        MissReason::NotRecorded if has_nearest => "if the request changed on purpose, record it:",
+        MissReason::NotRecorded => "record it:",
+        MissReason::Ambiguous { .. } => "make the request reproducible, or record it for this trial:",
+        MissReason::Unusable { .. } => "restore the file, or delete it and record again:",
+    };
+    let space = if how.starts_with('\n') { "" } else { " " };
+    format!("{advice}{space}{how}")
+}
+
 /// The request's body, with what else identifies it where that differs from what the endpoint says.
-fn comparable(request: &WireRequest) -> Value {
+pub(crate) fn comparable(request: &WireRequest) -> Value {
     let body = match &request.body {
         WireBody::Json(value) => value.clone(),
         WireBody::Empty => Value::Null,

@@ -28,8 +28,17 @@
 //! A replaying proxy holds a [`Replay`], which can neither write nor connect; [`Recorder`] is the only type with `put`.
 
 pub mod canonical;
+pub mod library;
 pub mod normalise;
+pub mod prune;
+pub mod request_file;
+pub mod runs;
+pub mod scrub;
+pub mod show;
+pub mod stats;
 pub mod upstream;
+pub mod verify;
+pub mod why;
 
 mod calls;
 mod catalogue;
@@ -46,6 +55,7 @@ mod fidelity;
 mod format;
 mod forward;
 mod index;
+mod index_check;
 mod key;
 mod miss;
 mod mode;

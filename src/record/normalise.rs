@@ -73,6 +73,16 @@ pub(crate) fn levels(request: &WireRequest) -> Vec<Key> {
     keys
 }
 
+/// The request after each normaliser in turn.
+pub(crate) fn steps(request: &WireRequest) -> Vec<(&'static Normaliser, WireRequest)> {
+    let mut current = request.clone();
+    let apply = |normaliser: &'static Normaliser| {
+        (normaliser.apply)(&mut current);
+        (normaliser, current.clone())
+    };
+    NORMALISERS.iter().map(apply).collect()
+}
+
 /// The fewest normalisers, in order, that make `a` and `b` equal; `None` when even all of them do not.
 pub fn needed(a: &WireRequest, b: &WireRequest) -> Option<Vec<&'static Normaliser>> {
     let mut chosen: Vec<&'static Normaliser> = NORMALISERS.iter().collect();

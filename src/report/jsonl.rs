@@ -49,13 +49,19 @@ fn line(event: &Event) -> Value {
             "event": "run_finished", "passed": summary.passed, "failed": summary.failed, "skipped": summary.skipped,
             "xfailed": summary.xfailed, "xpassed": summary.xpassed, "broken": summary.broken, "flaky": summary.flaky,
             "missed": summary.missed, "stray_misses": summary.stray_misses, "not_run": summary.not_run,
-            "interrupted": summary.interrupted, "seconds": summary.took.as_secs_f64(),
+            "interrupted": summary.interrupted,
+            "matches": summary.other_matches.iter().map(provider_use).collect::<Vec<_>>(), "seconds": summary.took.as_secs_f64(),
         }),
     }
 }
 
 fn provider_use(used: &ProviderUse) -> Value {
-    json!({"provider": used.provider, "endpoint": used.endpoint, "tier": used.tier, "file": used.file})
+    let mut line =
+        json!({"provider": used.provider, "endpoint": used.endpoint, "tier": used.tier, "file": used.file});
+    if let Some(request) = &used.request {
+        line["request"] = request.clone();
+    }
+    line
 }
 
 fn failure(failure: &Failure) -> Value {

@@ -1,0 +1,198 @@
+//! `recordings …`: arguments, and which command they mean. The work is done in `record`, printing in the files beside.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+
+use super::args::ListFormat;
+use super::exit::ExitStatus;
+use super::machine::{Machine, parse_dotenv};
+use super::{recordings_care as care, recordings_look as look, recordings_prune, recordings_why};
+use crate::record::Scrubber;
+use crate::record::runs::Run;
+use crate::record::verify::FindingKind;
+use crate::secret::Redactor;
+use crate::source::project::Project;
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct RecordingsArgs {
+    /// Where recordings lie [env: LLAMA_STACK_TEST_RECORDING_DIR] [default: recordings]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub recording_dir: Option<PathBuf>,
+    /// Form of the output
+    #[arg(long, global = true, value_enum, default_value = "text")]
+    pub format: ListFormat,
+    /// The project [default: the nearest directory upwards with suites/ and test_cases/]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub(super) enum Command {
+    /// List the recordings
+    List(ListArgs),
+    /// Show a recording: request, answer, events with their gaps
+    Show(ShowArgs),
+    /// Explain which recordings were considered for a request, and why each did or did not match
+    Why(WhyArgs),
+    /// Find what is unusable, unreachable, repeated or secret; exit status 1 when there is something
+    Verify(VerifyArgs),
+    /// Find what a set of runs did not use, and delete it with --delete
+    Prune(PruneArgs),
+    /// Apply today's redaction rules to recordings that exist (prints what would change)
+    Scrub(ScrubArgs),
+    /// Count recordings, bytes and tokens
+    Stats,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct ListArgs {
+    /// Only this provider's, as ollama
+    #[arg(long, value_name = "NAME")]
+    pub provider: Option<String>,
+    /// Only endpoints with this in them, as embeddings
+    #[arg(long, value_name = "SUBSTRING")]
+    pub endpoint: Option<String>,
+    /// Only models with this in their name
+    #[arg(long, value_name = "SUBSTRING")]
+    pub model: Option<String>,
+    /// Only recordings for trials with this in their id
+    #[arg(long, value_name = "SUBSTRING")]
+    pub trial: Option<String>,
+    /// Only recordings from then on: 7d, 12h, 2025-11-01 or a full time
+    #[arg(long, value_name = "WHEN")]
+    pub since: Option<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct ShowArgs {
+    /// A file, or the beginning of its name or key (four digits or more)
+    #[arg(value_name = "FILE|HASH")]
+    pub name: String,
+    /// The answer's body alone, byte by byte
+    #[arg(long, conflicts_with = "curl")]
+    pub raw: bool,
+    /// The request as a curl command
+    #[arg(long)]
+    pub curl: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct VerifyArgs {
+    /// Findings that do not make the exit status 1 (repeatable)
+    #[arg(long, value_name = "KIND", value_parser = finding_kind)]
+    pub allow: Vec<FindingKind>,
+    /// Print every finding, not only the first of each kind
+    #[arg(long)]
+    pub all: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct WhyArgs {
+    /// A JSON file {provider, method, path, body}, `-` for standard input, or a recording; with --run a trial's id
+    #[arg(value_name = "REQUEST|RECORDING|TRIAL")]
+    pub what: Option<String>,
+    /// The JSON Lines of a run: explains a trial's calls, or every miss when none is named
+    #[arg(long, value_name = "FILE.jsonl")]
+    pub run: Option<PathBuf>,
+    /// Ask as this trial
+    #[arg(long, value_name = "ID")]
+    pub trial: Option<String>,
+    /// How many of the recordings that do not match are shown
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 3)]
+    pub nearest: usize,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct PruneArgs {
+    /// The JSON Lines of a run (repeatable); a recording that any of them used stays
+    #[arg(long, value_name = "FILE.jsonl", required = true, num_args = 1..)]
+    pub run: Vec<PathBuf>,
+    /// Delete what was not used
+    #[arg(long)]
+    pub delete: bool,
+    /// Delete although the runs had misses or failures, or did not end
+    #[arg(long, requires = "delete")]
+    pub force: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct ScrubArgs {
+    /// Rewrite the files
+    #[arg(long)]
+    pub write: bool,
+}
+
+fn finding_kind(text: &str) -> Result<FindingKind, String> {
+    let known = || FindingKind::ALL.map(FindingKind::as_str).join(", ");
+    let found = FindingKind::ALL.into_iter().find(|kind| kind.as_str() == text);
+    found.ok_or_else(|| format!("choose of: {}", known()))
+}
+
+/// What every command works on.
+#[derive(Debug)]
+pub(super) struct Desk {
+    pub dir: PathBuf,
+    pub format: ListFormat,
+    pub scrubber: Scrubber,
+}
+
+/// Why a command could not do its work: for the user, and not the program's fault.
+pub(super) type Refused = String;
+
+/// Reads the JSON Lines of a run.
+pub(super) fn read_run(path: &Path) -> Result<Run, Refused> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {shown}: {error}"))?;
+    Run::read(&text).map_err(|error| format!("{shown}:{error}"))
+}
+
+/// Runs one of the commands.
+pub(super) fn run(args: &RecordingsArgs, machine: &Machine, project: Option<&Project>) -> ExitStatus {
+    let desk = Desk::new(args, machine, project);
+    let done = match &args.command {
+        Command::List(list) => look::list(&desk, list),
+        Command::Show(show) => look::show(&desk, show),
+        Command::Why(why) => recordings_why::why(&desk, why),
+        Command::Prune(prune) => recordings_prune::prune(&desk, prune),
+        Command::Verify(verify) => care::verify(&desk, verify),
+        Command::Scrub(scrub) => care::scrub(&desk, scrub),
+        Command::Stats => care::stats(&desk),
+    };
+    done.unwrap_or_else(|message| {
+        anstream::eprintln!("error: {message}");
+        ExitStatus::Usage
+    })
+}
+
+impl Desk {
+    fn new(args: &RecordingsArgs, machine: &Machine, project: Option<&Project>) -> Self {
+        let mut env = project
+            .and_then(|project| std::fs::read_to_string(project.root.join(".env")).ok())
+            .and_then(|text| parse_dotenv(&text).ok())
+            .unwrap_or_default();
+        env.extend(machine.env.clone());
+        let variable = env.get("LLAMA_STACK_TEST_RECORDING_DIR").filter(|value| !value.is_empty());
+        let given = args.recording_dir.clone().or_else(|| variable.map(PathBuf::from));
+        let dir = match (given, project) {
+            (Some(dir), _) => machine.cwd.join(dir),
+            (None, Some(project)) => project.root.join("recordings"),
+            (None, None) => machine.cwd.join("recordings"),
+        };
+        let secrets = Redactor::from_env(&env).values().to_vec();
+        Self { dir, format: args.format, scrubber: Scrubber::new(secrets) }
+    }
+
+    /// The directory exists; commands on nothing would otherwise find nothing wrong.
+    pub(super) fn opened(&self) -> Result<&std::path::Path, Refused> {
+        match std::fs::read_dir(&self.dir) {
+            Ok(_) => Ok(&self.dir),
+            Err(error) => Err(format!(
+                "the recordings directory {} cannot be read: {error}; name one with --recording-dir",
+                self.dir.display()
+            )),
+        }
+    }
+}
