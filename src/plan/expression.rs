@@ -104,11 +104,11 @@ impl Expression {
             Kind::Path(path) => self.walk(path, scope),
             Kind::Compiled { code, roots } => {
                 let mut context = Scope::new();
-                for root in roots {
-                    if let Some(value) = scope.get(root) {
-                        context.insert(root.clone(), value.clone());
-                    }
-                }
+                // The engine does not count names inside a slice, so what the text mentions is given too.
+                let mentioned = |name: &str| roots.contains(name) || self.source.contains(name);
+                context.extend(
+                    scope.iter().filter(|(name, _)| mentioned(name)).map(|(n, v)| (n.clone(), v.clone())),
+                );
                 let value = code.eval(minijinja::Value::from(Serde(context))).map_err(|error| match roots
                     .iter()
                     .find(|root| !scope.contains_key(root.as_str()))
@@ -238,6 +238,7 @@ mod tests {
         check("(s | from_json).k[0] == 1", Ok(json!(true)));
         check("n in [1, 2]", Ok(json!(false)));
         check("range(n) | list", Ok(json!([0, 1, 2])));
+        check("s[0:2]", Ok(json!("{\"")));
     }
 
     #[test]
