@@ -428,6 +428,7 @@ mod tests {
             env: BTreeMap::new(),
             mode: Mode::Replay,
             recordings: PathBuf::new(),
+            replay_speed: ReplaySpeed::default(),
             setup: None,
             secrets: Vec::new(),
             wanted_providers: Vec::new(),
@@ -444,8 +445,8 @@ mod tests {
 
     #[test]
     fn a_provider_s_type_as_its_id_is_a_name_for_the_proxy() {
-        assert_eq!(proxy_name("remote::ollama"), "ollama");
-        assert_eq!(proxy_name("ollama"), "ollama");
+        assert_eq!(wired_name("remote::ollama"), "ollama");
+        assert_eq!(wired_name("ollama"), "ollama");
     }
 
     #[test]

@@ -206,6 +206,7 @@ pub(crate) mod tests {
             },
             answer: Answer {
                 status: 200,
+                wait: std::time::Duration::ZERO,
                 headers: vec![("content-type".into(), "application/json".into())],
                 body: AnswerBody::Whole(format!(r#"{{"text":"{answer}"}}"#).into()),
                 cut: None,

@@ -145,6 +145,7 @@ mod tests {
         };
         events(&Answer {
             status: 200,
+            wait: std::time::Duration::ZERO,
             headers: vec![("content-type".into(), media_type.into())],
             body: AnswerBody::Chunks(chunks.iter().map(chunk).collect()),
             cut: None,
