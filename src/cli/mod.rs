@@ -15,6 +15,7 @@ mod recordings_text;
 mod recordings_why;
 mod run;
 mod serve;
+mod signals;
 
 pub use exit::ExitStatus;
 pub use machine::Machine;

@@ -9,7 +9,7 @@ use super::exit::ExitStatus;
 use super::hint;
 use super::machine::Machine;
 use super::options::RunOptions;
-use super::serve;
+use super::signals::StopSignals;
 use crate::exec::event::{Event, RunInfo};
 use crate::exec::facts::Facts;
 use crate::exec::session::{Session, SessionError, SessionSpec};
@@ -53,7 +53,8 @@ pub(super) fn run(prepared: &Prepared<'_>, plan: Plan, reports: &[ReportSpec]) -
     };
     let runtime = Runtime::new().map_err(|error| format!("cannot start the runtime: {error}"))?;
     let secrets = Redactor::from_env(&spec.env);
-    let session = match runtime.block_on(start(spec)) {
+    let mut signals = StopSignals::catch(&runtime)?;
+    let session = match runtime.block_on(start(spec, &mut signals)) {
         Ok(session) => session,
         Err(Start::Interrupted) => {
             anstream::eprintln!("interrupted before the stack was ready; nothing was run");
@@ -65,7 +66,7 @@ pub(super) fn run(prepared: &Prepared<'_>, plan: Plan, reports: &[ReportSpec]) -
             return Ok(if definition { ExitStatus::Usage } else { ExitStatus::TargetDidNotStart });
         }
     };
-    execute(prepared, plan, session, reporters, secrets, &runtime)
+    execute(prepared, plan, session, reporters, secrets, &runtime, signals)
 }
 
 enum Start {
@@ -73,10 +74,10 @@ enum Start {
     Interrupted,
 }
 
-async fn start(spec: SessionSpec<'_>) -> Result<Session, Start> {
+async fn start(spec: SessionSpec<'_>, signals: &mut StopSignals) -> Result<Session, Start> {
     tokio::select! {
         started = Session::start(spec) => started.map_err(Start::Failed),
-        () = serve::stop_signal() => {
+        () = signals.next() => {
             target::kill_all();
             Err(Start::Interrupted)
         }
@@ -90,6 +91,7 @@ fn execute(
     mut reporters: Reporters,
     redactor: Redactor,
     runtime: &Runtime,
+    signals: StopSignals,
 ) -> Result<ExitStatus, String> {
     let options = &prepared.options;
     let jobs = session.max_parallel.map_or(options.jobs, |most| most.min(options.jobs));
@@ -114,7 +116,7 @@ fn execute(
     });
     let _ = events.send(Event::RunStarted(info));
     let context = Arc::new(context(prepared, &mut session, redactor, jobs == 1, events));
-    let on_signal = runtime.spawn(watch_signals(context.clone()));
+    let on_signal = runtime.spawn(watch_signals(context.clone(), signals));
     let schedule = Schedule { jobs, max_failures: options.max_failures };
     let summary = exec::run(plan.trials, &context, schedule, runtime.handle());
     on_signal.abort();
@@ -158,10 +160,10 @@ pub(super) fn context(
 }
 
 /// The first Ctrl-C ends running trials and prints what is known; the second ends everything at once.
-async fn watch_signals(context: Arc<RunContext>) {
-    serve::stop_signal().await;
+async fn watch_signals(context: Arc<RunContext>, mut signals: StopSignals) {
+    signals.next().await;
     context.stop.interrupt();
-    serve::stop_signal().await;
+    signals.next().await;
     target::kill_all();
     std::process::exit(i32::from(ExitStatus::Interrupted as u8));
 }

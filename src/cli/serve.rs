@@ -2,11 +2,11 @@
 
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::args::{ProxyArgs, ServeArgs};
 use super::exit::ExitStatus;
 use super::machine::Machine;
+use super::signals::StopSignals;
 use crate::record::{self, ProviderUpstream, ProxyOptions};
 use crate::secret::Redactor;
 use crate::stack::{RunConfig, Stack};
@@ -33,6 +33,7 @@ pub(super) fn stack(args: &ServeArgs, machine: &Machine) -> Result<ExitStatus, S
         Err(error) => return usage(&error.to_string()),
     };
     let runtime = Runtime::new().map_err(|error| error.to_string())?;
+    let mut signals = StopSignals::catch(&runtime)?;
     runtime.block_on(async {
         let listener = match TcpListener::bind(("127.0.0.1", args.port)).await {
             Ok(listener) => listener,
@@ -54,7 +55,7 @@ pub(super) fn stack(args: &ServeArgs, machine: &Machine) -> Result<ExitStatus, S
         let address = listener.local_addr().map_err(|error| error.to_string())?;
         anstream::println!("listening on http://{address}");
         axum::serve(listener, stack.router())
-            .with_graceful_shutdown(stop_signal())
+            .with_graceful_shutdown(async move { signals.next().await })
             .await
             .map_err(|error| error.to_string())?;
         Ok(ExitStatus::Passed)
@@ -78,6 +79,7 @@ pub(super) fn proxy(args: &ProxyArgs, machine: &Machine) -> Result<ExitStatus, S
         replay_speed: args.replay_speed,
     };
     let runtime = Runtime::new().map_err(|error| error.to_string())?;
+    let mut signals = StopSignals::catch(&runtime)?;
     runtime.block_on(async {
         let proxy = match record::start(options).await {
             Ok(proxy) => proxy,
@@ -89,7 +91,7 @@ pub(super) fn proxy(args: &ProxyArgs, machine: &Machine) -> Result<ExitStatus, S
         for (name, _) in &args.providers {
             anstream::println!("{name}: {}", proxy.url(name));
         }
-        stop_signal().await;
+        signals.next().await;
         Ok(ExitStatus::Passed)
     })
 }
@@ -97,13 +99,4 @@ pub(super) fn proxy(args: &ProxyArgs, machine: &Machine) -> Result<ExitStatus, S
 fn usage(message: &str) -> Result<ExitStatus, String> {
     anstream::eprintln!("error: {message}");
     Ok(ExitStatus::Usage)
-}
-
-/// Resolves at Ctrl-C or a request to terminate.
-pub(super) async fn stop_signal() {
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
-    }
 }

@@ -17,7 +17,7 @@ use crate::schema::step::PollTimeout;
 use crate::source::{Located, Span};
 
 /// Lines of YAML shown with a failure.
-const EXCERPT_LINES: usize = 8;
+pub(super) const EXCERPT_LINES: usize = 8;
 /// Characters of an answer's body shown with a failure.
 const ANSWER_SHOWN: usize = 2000;
 

@@ -1,5 +1,6 @@
 //! One trial: rules, attempts, steps, cleanup, and what it all comes to.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use super::context::RunContext;
@@ -128,10 +129,13 @@ async fn steps(context: &RunContext, trial: &TrialPlan, limit: Duration) -> Outc
         root: &context.root,
         traffic: &context.traffic,
         trial: &trial.id,
-        timeout: limit,
+        // The trial's own limit comes first, and names the step.
+        timeout: limit * 2,
     };
+    let at = Cell::new(0);
     let body = async {
         for (index, plan) in trial.case.steps.iter().enumerate() {
+            at.set(index);
             match timed(context, trial, index, plan, &mut scope, with).await {
                 StepEnd::Passed => {}
                 StepEnd::Failed(failures) => return outcome_of(failures),
@@ -142,8 +146,13 @@ async fn steps(context: &RunContext, trial: &TrialPlan, limit: Duration) -> Outc
     };
     let outcome = tokio::select! {
         outcome = tokio::time::timeout(limit, body) => outcome.unwrap_or_else(|_| {
-            let title = format!("the trial did not end within {}s", limit.as_secs_f64());
-            Outcome::Failed(vec![Failure::new(FailureKind::Mismatch, title).at(&trial.case.span, 0)])
+            let title = format!("the trial did not end within {}s; it was at this step", limit.as_secs_f64());
+            let failure = Failure::new(FailureKind::Mismatch, title);
+            let step = trial.case.steps.get(at.get());
+            Outcome::Failed(vec![match step {
+                Some(step) => failure.at(&step.span, step::EXCERPT_LINES),
+                None => failure.at(&trial.case.span, 0),
+            }])
         }),
         () = context.interrupted() => {
             Outcome::Broken(vec![Failure::new(FailureKind::Fault, "interrupted").at(&trial.case.span, 0)])

@@ -1,8 +1,10 @@
 //! The whole program: the binary is run in temporary projects, and what it prints is compared.
 
-mod bad_files;
+mod bad_cases;
 mod bad_targets;
+mod bad_tree;
 mod bad_usage;
+mod bad_yaml;
 mod interrupt;
 mod language;
 mod outcomes;

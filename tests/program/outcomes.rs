@@ -1,5 +1,6 @@
 //! How trials end, what is printed of it, and when a run stops.
 
+use axum::response::IntoResponse;
 use insta::assert_snapshot;
 
 use crate::provider::{Asked, Provider, completion};
@@ -216,16 +217,10 @@ fn a_trial_that_hangs_ends_at_its_timeout() {
       FAIL   0.00s a::says_sol[txt=llama-cpp/tiny]
 
     --- a::says_sol[txt=llama-cpp/tiny] ---
-    test_cases/a.yaml:6: no complete answer within 0.3s
+    test_cases/a.yaml:6: the trial did not end within 0.3s; it was at this step
           6 |       - post: /v1/chat/completions
           7 |         body: {json: {model: "${{ text_model }}", messages: [{role: user, content: "The sun?"}]}}
           8 |         expect: [{json: {at: "$.choices[0].message.content", equals: Sol}}]
-      request:
-        curl -sS -X POST 'http://in-process/v1/chat/completions' \
-          -H 'accept: application/json' \
-          -H 'user-agent: runner/[version]' \
-          -H 'content-type: application/json' \
-          --data-binary '{"model":"llama-cpp/tiny","messages":[{"role":"user","content":"The sun?"}]}'
 
     0 passed, 1 failed in 0.00s
     "#);
@@ -233,17 +228,56 @@ fn a_trial_that_hangs_ends_at_its_timeout() {
 
 #[test]
 fn a_trial_of_many_steps_ends_at_its_timeout() {
+    let polls = "{get: /v1/version, poll: {within: 1h}, expect: [{status: 404}]}";
+    let yaml = format!(
+        "cases:\n  - name: a\n    steps:\n      - {{get: /v1/version, expect: [{{status: 200}}]}}\n      - {polls}\n"
+    );
+    assert_snapshot!(Project::cases(&yaml).says(&["--timeout=300ms"]), @"
+    exit 1
+    --- stdout
+    all cases: 1 trial against starter (replay, [jobs])
+      FAIL   0.00s a::a
+
+    --- a::a ---
+    test_cases/a.yaml:5: the trial did not end within 0.3s; it was at this step
+          5 |       - {get: /v1/version, poll: {within: 1h}, expect: [{status: 404}]}
+
+    0 passed, 1 failed in 0.00s
+    ");
+}
+
+/// A request may have less time than its trial.
+#[test]
+fn a_request_ends_at_its_own_timeout() {
+    let stack = Provider::start(|asked| async move {
+        if asked.number > 0 {
+            std::future::pending::<()>().await;
+        }
+        axum::http::StatusCode::OK.into_response()
+    });
     let yaml =
-        "cases:\n  - name: a\n    steps: [{get: /v1/version, poll: {within: 1h}, expect: [{status: 404}]}]\n";
-    let output = Project::cases(yaml).run(&["--timeout=300ms"]);
-    assert_eq!(output.code, Some(1));
-    assert!(output.stdout.contains("\ntest_cases/a.yaml:2: the trial did not end within 0.3s\n"), "{output}");
+        "cases:\n  - name: a\n    steps:\n      - {get: /v1/x, timeout: 100ms, expect: [{status: 200}]}\n";
+    assert_snapshot!(Project::cases(yaml).says(&["--stack-config", &stack.url()]), @r#"
+    exit 1
+    --- stdout
+    all cases: 1 trial against http://127.0.0.1:[port] (replay, [jobs])
+      FAIL   0.00s a::a
+
+    --- a::a ---
+    test_cases/a.yaml:4: no complete answer within 0.1s
+          4 |       - {get: /v1/x, timeout: 100ms, expect: [{status: 200}]}
+      request:
+        curl -sS -X GET 'http://127.0.0.1:[port]/v1/x' \
+          -H 'accept: application/json' \
+          -H 'user-agent: runner/[version]'
+
+    0 passed, 1 failed in 0.00s
+    "#);
 }
 
 #[test]
 fn cleanup_runs_after_a_failure_and_after_success() {
-    let stack =
-        Provider::start(|_| async { axum::response::IntoResponse::into_response("{\"id\": \"f-1\"}") });
+    let stack = Provider::start(|_| async { "{\"id\": \"f-1\"}".into_response() });
     let project = Project::cases(
         r#"
 cases:

@@ -55,7 +55,8 @@ fn a_miss_shows_the_nearest_recording_and_what_differs() {
         key      599f8c19732af0c3389b5598e7fd306208e6e2acb16c3affe19b483b1f360e74
         nearest  responses/482f0e568ffa.json
         differs  $.messages[0].content: request "Which moon?", recording "Which sun?"
-        hint     if the request changed on purpose, record it: --inference-mode=record-if-missing
+        hint     if the request changed on purpose, record it:
+                 runner 'a::sun[txt=llama-cpp/tiny-two]' --setup=local --inference-mode=record-if-missing
       then test_cases/a.yaml:11: $.choices[0].message.content: expected "Which moon?", got nothing found
 
     1 passed, 1 failed in 0.00s
@@ -76,7 +77,8 @@ fn nothing_recorded_at_all() {
       no recording answers GET /v1/models (provider llama-cpp)
         key      baa78b2d9048b4866641ab661f395670eada5c53f778b994de8099c3913a320e
         nearest  none: nothing is recorded for this endpoint
-        hint     record it: --inference-mode=record-if-missing
+        hint     record it:
+                 runner --suite=base -k=one --setup=local --inference-mode=record-if-missing
       then test_cases/a.yaml:11: $.choices[0].message.content: expected "Which sun?", got nothing found
 
     0 passed, 1 failed in 0.00s

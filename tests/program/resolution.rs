@@ -139,6 +139,7 @@ fn explain_shows_where_every_value_came_from() {
     stack  runner
     inference-mode  replay  --inference-mode, hides live (environment)
     recording-dir  [project]/recordings  built in
+    replay-speed  fast
     jobs  3
     text-model  x/1  --text-model, hides local/one,local/two (setup local)
     vision-model  (none)  built in
