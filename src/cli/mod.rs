@@ -6,6 +6,7 @@ mod explain;
 pub mod harness;
 mod machine;
 mod options;
+mod proxy;
 mod run;
 mod serve;
 
@@ -42,7 +43,7 @@ pub fn main(machine: &Machine) -> ExitStatus {
         None => with_plan(machine, &loaded, &cli.run, params, false),
         Some(Action::Explain(run)) => with_plan(machine, &loaded, &run, params, true),
         Some(Action::Serve(args)) => serve::stack(&args, machine),
-        Some(Action::Proxy(args)) => serve::proxy(&args, machine),
+        Some(Action::Proxy(args)) => proxy::serve(&args, machine, &loaded.documents.stacks),
     };
     result.unwrap_or_else(|message| {
         anstream::eprintln!("internal error: {message}");

@@ -22,6 +22,7 @@
 //! | `miss`, `diff` | why nothing answers, and what comes nearest |
 //! | `proxy`, `connection`, `serve` | the server, a client's connection, one request |
 //! | `fault`, `damage`, `faulty` | faults that trials declare, what they leave of an answer, answering with them |
+//! | `admin`, `stats` | what a stand-alone proxy is asked and told |
 //! | `pacing` | when the pieces of a replayed answer go out |
 //! | `relay`, `forward`, `calls` | passing a request on, the client, the log |
 //!
@@ -31,6 +32,7 @@ pub mod canonical;
 pub mod normalise;
 pub mod upstream;
 
+mod admin;
 mod calls;
 mod catalogue;
 mod connection;
@@ -62,6 +64,7 @@ mod scope;
 mod serve;
 #[cfg(test)]
 mod shared_recordings;
+mod stats;
 mod store;
 #[cfg(test)]
 mod whole_path;
@@ -77,7 +80,7 @@ pub use miss::{Miss, MissReason, Nearest};
 pub use mode::{Mode, UnknownMode};
 pub use pacing::{ReplaySpeed, UnknownSpeed};
 pub use problem::{ProblemKind, RecordingProblem};
-pub use proxy::{ProviderUpstream, Proxy, ProxyOptions, StartError, start};
+pub use proxy::{ProviderUpstream, Proxy, ProxyOptions, StartError, start, start_stand_alone};
 pub use recorder::{PutError, Recorder};
 pub use recording::{Answer, AnswerBody, AnswerChunk, FORMAT, Meta, Owner, RecordedRequest, Recording};
 pub use redact::Scrubber;
