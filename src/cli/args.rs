@@ -129,9 +129,12 @@ pub(super) struct ServeArgs {
 
 #[derive(Debug, Clone, Args)]
 pub(super) struct ProxyArgs {
-    /// A provider's name and its address (repeatable)
-    #[arg(long = "provider", value_name = "NAME=URL", value_parser = pair, required = true)]
+    /// A provider's name and its address (repeatable); with --stack, all of the stack's unless given
+    #[arg(long = "provider", value_name = "NAME=URL", value_parser = pair, required_unless_present = "stack")]
     pub providers: Vec<(String, String)>,
+    /// Print the variables that this stack, a definition in stacks/, must have in its environment
+    #[arg(long, value_name = "NAME")]
+    pub stack: Option<String>,
     /// The port; 0 takes a free one
     #[arg(long, default_value_t = 0)]
     pub port: u16,

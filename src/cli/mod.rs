@@ -7,6 +7,7 @@ pub mod harness;
 mod hint;
 mod machine;
 mod options;
+mod proxy;
 mod recordings;
 mod recordings_care;
 mod recordings_look;
@@ -48,7 +49,7 @@ pub fn main(machine: &Machine) -> ExitStatus {
         None => with_plan(machine, &loaded, &cli.run, params, false),
         Some(Action::Explain(run)) => with_plan(machine, &loaded, &run, params, true),
         Some(Action::Serve(args)) => serve::stack(&args, machine),
-        Some(Action::Proxy(args)) => serve::proxy(&args, machine),
+        Some(Action::Proxy(args)) => proxy::serve(&args, machine, &loaded.documents.stacks),
         Some(Action::Recordings(args)) => Ok(recordings::run(&args, machine, loaded.project.as_ref())),
     };
     result.unwrap_or_else(|message| {

@@ -1,14 +1,12 @@
-//! `serve` and `proxy`: the in-process stack, or the record/replay proxy, behind a port of 127.0.0.1.
+//! `serve`: the in-process stack behind a port of 127.0.0.1.
 
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
-use super::args::{ProxyArgs, ServeArgs};
+use super::args::ServeArgs;
 use super::exit::ExitStatus;
 use super::machine::Machine;
 use super::signals::StopSignals;
-use crate::record::{self, ProviderUpstream, ProxyOptions};
-use crate::secret::Redactor;
 use crate::stack::{RunConfig, Stack};
 use crate::target::{StackSource, TargetSpec};
 
@@ -62,41 +60,7 @@ pub(super) fn stack(args: &ServeArgs, machine: &Machine) -> Result<ExitStatus, S
     })
 }
 
-/// Serves the proxy alone and prints the address each provider has behind it.
-pub(super) fn proxy(args: &ProxyArgs, machine: &Machine) -> Result<ExitStatus, String> {
-    let providers = args
-        .providers
-        .iter()
-        .map(|(name, url)| ProviderUpstream { name: name.clone(), base_url: url.clone(), api_key: None })
-        .collect();
-    let options = ProxyOptions {
-        mode: args.inference_mode,
-        dir: machine.cwd.join(&args.recording_dir),
-        providers,
-        setup: None,
-        secrets: Redactor::from_env(&machine.env).values().to_vec(),
-        port: args.port,
-        replay_speed: args.replay_speed,
-    };
-    let runtime = Runtime::new().map_err(|error| error.to_string())?;
-    let mut signals = StopSignals::catch(&runtime)?;
-    runtime.block_on(async {
-        let proxy = match record::start(options).await {
-            Ok(proxy) => proxy,
-            Err(error) => {
-                anstream::eprintln!("error: {error}");
-                return Ok(ExitStatus::Usage);
-            }
-        };
-        for (name, _) in &args.providers {
-            anstream::println!("{name}: {}", proxy.url(name));
-        }
-        signals.next().await;
-        Ok(ExitStatus::Passed)
-    })
-}
-
-fn usage(message: &str) -> Result<ExitStatus, String> {
+pub(super) fn usage(message: &str) -> Result<ExitStatus, String> {
     anstream::eprintln!("error: {message}");
     Ok(ExitStatus::Usage)
 }

@@ -12,6 +12,7 @@ use super::fault::Fault;
 use super::miss::Miss;
 use super::normalise::NORMALISERS;
 use super::scope::{Caller, lock};
+use super::tally::Tally;
 
 /// One request that the stack sent to a provider, and what became of it.
 #[derive(Debug, Clone)]
@@ -124,6 +125,8 @@ pub(crate) fn tokens_in(body: &[u8]) -> Option<Tokens> {
 #[derive(Debug, Default)]
 pub(crate) struct CallLog {
     calls: Mutex<Vec<ProviderCall>>,
+    /// Counts calls instead of keeping them.
+    stats: Option<Mutex<Tally>>,
     in_flight: watch::Sender<usize>,
 }
 
@@ -138,8 +141,26 @@ impl Drop for InFlight {
 }
 
 impl CallLog {
+    /// A log that only counts, for a proxy whose calls nobody takes.
+    pub(crate) fn counting() -> Self {
+        Self { stats: Some(Mutex::default()), ..Self::default() }
+    }
+
     pub(crate) fn push(&self, call: ProviderCall) {
-        lock(&self.calls).push(call);
+        match &self.stats {
+            Some(stats) => lock(stats).add(&call),
+            None => lock(&self.calls).push(call),
+        }
+    }
+
+    /// What was counted; null for a log that keeps its calls.
+    pub(crate) fn counted(&self) -> Value {
+        self.stats.as_ref().map_or(Value::Null, |stats| lock(stats).to_json())
+    }
+
+    /// Calls that are being forwarded.
+    pub(crate) fn in_flight(&self) -> usize {
+        *self.in_flight.borrow()
     }
 
     /// Removes and returns the calls that `wanted` accepts, in the order in which they ended.

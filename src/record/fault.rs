@@ -70,6 +70,7 @@ impl fmt::Display for Fault {
             Effect::Delayed => write!(f, "delay of {:?}", self.delay)?,
             Effect::Status { code, .. } => write!(f, "status {code}")?,
             Effect::Refused => f.write_str("connection refused")?,
+            Effect::CutAfterEvents(1) => f.write_str("cut after one event")?,
             Effect::CutAfterEvents(count) => write!(f, "cut after {count} events")?,
             Effect::MalformedEvent(number) => write!(f, "event {number} malformed")?,
         }

@@ -22,6 +22,7 @@
 //! | `miss`, `diff` | why nothing answers, and what comes nearest |
 //! | `proxy`, `connection`, `serve` | the server, a client's connection, one request |
 //! | `fault`, `damage`, `faulty` | faults that trials declare, what they leave of an answer, answering with them |
+//! | `admin`, `tally` | what a stand-alone proxy is asked and told |
 //! | `pacing` | when the pieces of a replayed answer go out |
 //! | `relay`, `forward`, `calls` | passing a request on, the client, the log |
 //!
@@ -40,6 +41,7 @@ pub mod upstream;
 pub mod verify;
 pub mod why;
 
+mod admin;
 mod calls;
 mod catalogue;
 mod connection;
@@ -73,6 +75,7 @@ mod serve;
 #[cfg(test)]
 mod shared_recordings;
 mod store;
+mod tally;
 #[cfg(test)]
 mod whole_path;
 mod write;
@@ -87,7 +90,7 @@ pub use miss::{Miss, MissReason, Nearest};
 pub use mode::{Mode, UnknownMode};
 pub use pacing::{ReplaySpeed, UnknownSpeed};
 pub use problem::{ProblemKind, RecordingProblem};
-pub use proxy::{ProviderUpstream, Proxy, ProxyOptions, StartError, start};
+pub use proxy::{ProviderUpstream, Proxy, ProxyOptions, StartError, start, start_stand_alone};
 pub use recorder::{PutError, Recorder};
 pub use recording::{Answer, AnswerBody, AnswerChunk, FORMAT, Meta, Owner, RecordedRequest, Recording};
 pub use redact::Scrubber;

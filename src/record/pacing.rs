@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{Stream, stream};
 
 use super::recording::AnswerChunk;
 
@@ -69,19 +69,22 @@ impl FromStr for ReplaySpeed {
     }
 }
 
-/// The pieces, each when it is due. The times count from `since`, when the request came, so that delays do not add up.
+/// The pieces, each when it is due. The first is due as long after `since`, when the request came, as it was recorded; the
+/// others count from it, so that neither a late start nor late pieces change what comes after them.
 pub(crate) fn paced(
     chunks: Vec<AnswerChunk>,
     since: Instant,
     speed: ReplaySpeed,
 ) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
-    let due = chunks.into_iter().scan(Duration::ZERO, |elapsed, chunk| {
-        *elapsed = elapsed.saturating_add(chunk.gap);
-        Some((*elapsed, chunk.bytes))
-    });
-    stream::iter(due).then(move |(elapsed, bytes)| async move {
-        wait(elapsed, since, speed).await;
-        Ok(bytes)
+    let pieces = chunks.into_iter().enumerate();
+    stream::unfold((pieces, since, Duration::ZERO), move |(mut pieces, mut from, mut elapsed)| async move {
+        let (number, chunk) = pieces.next()?;
+        elapsed = elapsed.saturating_add(chunk.gap);
+        wait(elapsed, from, speed).await;
+        if number == 0 {
+            (from, elapsed) = (Instant::now(), Duration::ZERO);
+        }
+        Some((Ok(chunk.bytes), (pieces, from, elapsed)))
     })
 }
 
@@ -95,6 +98,8 @@ pub(crate) async fn wait(recorded: Duration, since: Instant, speed: ReplaySpeed)
 
 #[cfg(test)]
 mod tests {
+    use futures_util::StreamExt;
+
     use super::*;
 
     #[test]

@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use axum::Router;
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::Mode;
-use super::calls::ProviderCall;
+use super::admin;
+use super::calls::{CallLog, ProviderCall};
 use super::connection::{Breaker, Connections};
 use super::fault::Fault;
 use super::forward::Forwarder;
@@ -109,13 +111,15 @@ impl From<PutError> for StartError {
     }
 }
 
-/// A running proxy. Dropping it closes its port.
+/// A running proxy. Dropping it closes its port at once.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
     shared: Arc<Shared>,
     problems: Vec<RecordingProblem>,
     server: JoinHandle<()>,
+    /// Dropped, it lets nobody in any more.
+    open: Option<oneshot::Sender<()>>,
 }
 
 /// Starts a proxy on 127.0.0.1. Unusable recordings do not stop it: see [`Proxy::problems`].
@@ -123,6 +127,23 @@ pub struct Proxy {
 /// # Errors
 /// See [`StartError`].
 pub async fn start(options: ProxyOptions) -> Result<Proxy, StartError> {
+    launch(options, CallLog::default(), |_, _, _| Router::new()).await
+}
+
+/// Starts a proxy that nobody takes calls from: it counts them, and serves `/_runner/health`, `/_runner/stats` and
+/// `/_runner/scope` beside its providers.
+///
+/// # Errors
+/// See [`StartError`].
+pub async fn start_stand_alone(options: ProxyOptions) -> Result<Proxy, StartError> {
+    launch(options, CallLog::counting(), admin::routes).await
+}
+
+async fn launch(
+    options: ProxyOptions,
+    log: CallLog,
+    admin: impl FnOnce(&Arc<Shared>, Mode, usize) -> Router,
+) -> Result<Proxy, StartError> {
     let providers = upstreams(&options.providers)?;
     let keys = options.providers.iter().filter_map(|provider| provider.api_key.clone());
     let scrubber = Scrubber::new(options.secrets.into_iter().chain(keys).collect());
@@ -137,15 +158,18 @@ pub async fn start(options: ProxyOptions) -> Result<Proxy, StartError> {
         setup: options.setup,
         speed: options.replay_speed,
         trials: Arc::default(),
-        log: Arc::default(),
+        log: Arc::new(log),
     });
-    let router = Router::new().fallback(handle).with_state(Arc::clone(&shared));
+    let providers = Router::new().fallback(handle).with_state(Arc::clone(&shared));
+    let router = admin(&shared, options.mode, problems.len()).merge(providers);
+    let (open, closed) = oneshot::channel::<()>();
     let service = router.into_make_service_with_connect_info::<Breaker>();
     let server = tokio::spawn(async move {
-        // Accept errors are retried inside; this only ends when aborted.
-        let _ = axum::serve(Connections(listener), service).await;
+        // Accept errors are retried inside; this only ends when it is told to.
+        let server = axum::serve(Connections(listener), service);
+        let _ = server.with_graceful_shutdown(async move { drop(closed.await) }).await;
     });
-    Ok(Proxy { address, shared, problems, server })
+    Ok(Proxy { address, shared, problems, server, open: Some(open) })
 }
 
 fn upstreams(providers: &[ProviderUpstream]) -> Result<Vec<Upstream>, StartError> {
@@ -154,7 +178,7 @@ fn upstreams(providers: &[ProviderUpstream]) -> Result<Vec<Upstream>, StartError
         let name = &provider.name;
         let is_plain =
             !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
-        if !is_plain || upstreams.iter().any(|other| other.name == *name) {
+        if !is_plain || name == admin::NAME || upstreams.iter().any(|other| other.name == *name) {
             return Err(StartError::Name { provider: name.clone() });
         }
         let upstream = Upstream::new(name, &provider.base_url, provider.api_key.clone());
@@ -243,9 +267,13 @@ impl Proxy {
         self.shared.log.settle(limit).await
     }
 
-    /// Finishes what is being recorded, for at most `limit`, and closes the port.
-    pub async fn stop(self, limit: Duration) -> bool {
-        self.settle(limit).await
+    /// Closes the port and finishes what is being answered and recorded; false when that took longer than `limit`.
+    pub async fn stop(mut self, limit: Duration) -> bool {
+        self.open = None;
+        let answered = tokio::time::timeout(limit, &mut self.server);
+        let log = Arc::clone(&self.shared.log);
+        let (answered, recorded) = tokio::join!(answered, log.settle(limit));
+        answered.is_ok() && recorded
     }
 }
 
