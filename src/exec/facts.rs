@@ -43,6 +43,11 @@ impl Facts {
             .then(|| providers.iter().any(|p| p.api == api && (p.kind == kind || p.id == kind)))
     }
 
+    /// How many providers are configured for an API; none when the stack does not list them.
+    pub async fn provider_count(&self, api: &str, transport: &Transport) -> usize {
+        self.providers(transport).await.iter().filter(|p| p.api == api).count()
+    }
+
     /// Whether a route is served; `None` when the stack does not list routes.
     pub async fn has_route(&self, method: &str, path: &str, transport: &Transport) -> Option<bool> {
         let routes =

@@ -61,6 +61,8 @@ record! {
         env_unset: Option<Located<String>>,
         /// `api=provider_type` that `/v1/providers` does not list.
         no_provider: Option<Located<String>>,
+        /// An API for which `/v1/providers` lists more than one provider.
+        several_providers: Option<Located<String>>,
         /// `METHOD /path` that `/v1/inspect/routes` does not list.
         no_route: Option<Located<String>>,
         /// An expression over parameters, the row and variables.
