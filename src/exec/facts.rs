@@ -111,3 +111,28 @@ fn models(answer: &Value) -> Vec<(String, String)> {
 fn routes(answer: &Value) -> Vec<(String, String)> {
     items(answer).iter().map(|r| (text(r, "method"), text(r, "route"))).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use axum::{Json, Router};
+    use serde_json::json;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn providers_are_counted_by_api() {
+        let listed = json!({"data": [
+            {"api": "vector_io", "provider_id": "faiss", "provider_type": "inline::faiss"},
+            {"api": "vector_io", "provider_id": "sqlite-vec", "provider_type": "inline::sqlite-vec"},
+            {"api": "files", "provider_id": "local", "provider_type": "inline::localfs"},
+        ]});
+        let router = Router::new().route("/v1/providers", get(move || async move { Json(listed) }));
+        let (facts, stack) = (Facts::default(), Transport::InProcess(router));
+        assert_eq!(facts.provider_count("vector_io", &stack).await, 2);
+        assert_eq!(facts.provider_count("files", &stack).await, 1);
+        assert_eq!(facts.provider_count("safety", &stack).await, 0);
+        // A server that lists no providers has none that could be too many.
+        assert_eq!(Facts::default().provider_count("files", &Transport::InProcess(Router::new())).await, 0);
+    }
+}
