@@ -46,6 +46,11 @@ impl Facts {
             .then(|| providers.iter().any(|p| p.api == api && (p.kind == kind || p.id == kind)))
     }
 
+    /// How many providers are configured for an API; none when the stack does not list them.
+    pub async fn provider_count(&self, api: &str, transport: &Transport) -> usize {
+        self.providers(transport).await.iter().filter(|p| p.api == api).count()
+    }
+
     /// Whether a route is served; `None` when the stack does not list routes.
     pub async fn has_route(&self, method: &str, path: &str, transport: &Transport) -> Option<bool> {
         let routes =
@@ -130,6 +135,8 @@ fn ids(answer: &Value) -> Option<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
+    use axum::routing::get;
+    use axum::{Json, Router};
     use serde_json::json;
 
     use super::*;
@@ -141,5 +148,21 @@ mod tests {
         assert_eq!(ids(&json!({"data": []})), Some(vec![]));
         assert_eq!(ids(&json!({"detail": "Not Found"})), None);
         assert_eq!(ids(&Value::Null), None);
+    }
+
+    #[tokio::test]
+    async fn providers_are_counted_by_api() {
+        let listed = json!({"data": [
+            {"api": "vector_io", "provider_id": "faiss", "provider_type": "inline::faiss"},
+            {"api": "vector_io", "provider_id": "sqlite-vec", "provider_type": "inline::sqlite-vec"},
+            {"api": "files", "provider_id": "local", "provider_type": "inline::localfs"},
+        ]});
+        let router = Router::new().route("/v1/providers", get(move || async move { Json(listed) }));
+        let (facts, stack) = (Facts::default(), Transport::InProcess(router));
+        assert_eq!(facts.provider_count("vector_io", &stack).await, 2);
+        assert_eq!(facts.provider_count("files", &stack).await, 1);
+        assert_eq!(facts.provider_count("safety", &stack).await, 0);
+        // A server that lists no providers has none that could be too many.
+        assert_eq!(Facts::default().provider_count("files", &Transport::InProcess(Router::new())).await, 0);
     }
 }

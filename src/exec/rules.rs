@@ -58,6 +58,7 @@ async fn holds(
         Condition::NoProvider { api, provider_type } => {
             facts.has_provider(api, provider_type, transport).await == Some(false)
         }
+        Condition::SeveralProviders(api) => facts.provider_count(api, transport).await > 1,
         Condition::NoRoute { method, path } => facts.has_route(method, path, transport).await == Some(false),
         Condition::NotListed { path, id } => facts.lists(path, id, transport).await == Some(false),
         Condition::When(template) => truthy(&template.fill(&trial.scope)?),

@@ -283,6 +283,8 @@ fn rule_plan(rule: &Rule, case: &Case, names: &BTreeSet<String>, problems: &mut 
             }
         }
     }
+    conditions
+        .extend(rule.several_providers.as_ref().map(|api| Condition::SeveralProviders(api.value.clone())));
     if let Some(pair) = &rule.no_route {
         match pair.split_once(' ') {
             Some((method, path)) => {

@@ -89,6 +89,8 @@ pub enum Condition {
         api: String,
         provider_type: String,
     },
+    /// More than one provider serves this API.
+    SeveralProviders(String),
     NoRoute {
         method: String,
         path: String,

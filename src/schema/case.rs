@@ -64,6 +64,8 @@ record! {
         env_unset: Option<Located<String>>,
         /// `api=provider_type` that `/v1/providers` does not list.
         no_provider: Option<Located<String>>,
+        /// An API for which `/v1/providers` lists more than one provider.
+        several_providers: Option<Located<String>>,
         /// `METHOD /path` that `/v1/inspect/routes` does not list.
         no_route: Option<Located<String>>,
         /// `/path ID`: a list, as `/v1/shields`, that does not name this.
