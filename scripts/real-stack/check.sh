@@ -49,7 +49,7 @@ run() {
 faults() {
     printf '\n== declared faults, %s\n' "$1"
     shift
-    target/debug/runner --suite=base --setup=ollama --quiet faults "$@"
+    "$runner" --suite=base --setup=ollama --quiet faults "$@"
 }
 
 failures=0
