@@ -59,7 +59,9 @@ async fn holds(
             facts.has_provider(api, provider_type, transport).await == Some(false)
         }
         Condition::NoRoute { method, path } => facts.has_route(method, path, transport).await == Some(false),
-        Condition::NotListed { path, id } => facts.lists(path, id, transport).await == Some(false),
+        Condition::NotListed { path, id } => {
+            facts.lists(path, &id.fill_text(&trial.scope)?, transport).await == Some(false)
+        }
         Condition::When(template) => truthy(&template.fill(&trial.scope)?),
     })
 }
