@@ -60,7 +60,9 @@ async fn holds(
         }
         Condition::SeveralProviders(api) => facts.provider_count(api, transport).await > 1,
         Condition::NoRoute { method, path } => facts.has_route(method, path, transport).await == Some(false),
-        Condition::NotListed { path, id } => facts.lists(path, id, transport).await == Some(false),
+        Condition::NotListed { path, id } => {
+            facts.lists(path, &id.fill_text(&trial.scope)?, transport).await == Some(false)
+        }
         Condition::When(template) => truthy(&template.fill(&trial.scope)?),
     })
 }

@@ -297,7 +297,9 @@ fn rule_plan(rule: &Rule, case: &Case, names: &BTreeSet<String>, problems: &mut 
     if let Some(pair) = &rule.not_listed {
         match pair.split_once(' ') {
             Some((path, id)) if path.starts_with('/') => {
-                conditions.push(Condition::NotListed { path: path.to_owned(), id: id.trim().to_owned() });
+                let id = Template::text(id.trim(), &pair.span, problems);
+                check_names(&id, names, problems);
+                conditions.push(Condition::NotListed { path: path.to_owned(), id });
             }
             _ => problems.push(pair.problem("write `/path ID`, as in `/v1/shields llama-guard`")),
         }

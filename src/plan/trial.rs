@@ -98,7 +98,7 @@ pub enum Condition {
     /// The list at this path does not name this.
     NotListed {
         path: String,
-        id: String,
+        id: Template,
     },
     When(Template),
 }

@@ -68,7 +68,7 @@ record! {
         several_providers: Option<Located<String>>,
         /// `METHOD /path` that `/v1/inspect/routes` does not list.
         no_route: Option<Located<String>>,
-        /// `/path ID`: a list, as `/v1/shields`, that does not name this.
+        /// `/path ID`: a list, as `/v1/shields`, that does not name this; the id may be a template.
         not_listed: Option<Located<String>>,
         /// An expression over parameters, the row and variables.
         when as "if": Option<Located<String>>,
