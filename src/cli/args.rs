@@ -160,7 +160,7 @@ pub(super) enum ColorChoice {
     Never,
 }
 
-fn pair(text: &str) -> Result<(String, String), String> {
+pub(super) fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().to_owned(), value.to_owned())),
         Some(_) => Err("there is nothing before the `=`".to_owned()),

@@ -10,6 +10,8 @@ mod options;
 mod proxy;
 mod recordings;
 mod recordings_care;
+mod recordings_diff;
+mod recordings_import;
 mod recordings_look;
 mod recordings_prune;
 mod recordings_text;
@@ -50,7 +52,7 @@ pub fn main(machine: &Machine) -> ExitStatus {
         Some(Action::Explain(run)) => with_plan(machine, &loaded, &run, params, true),
         Some(Action::Serve(args)) => serve::stack(&args, machine),
         Some(Action::Proxy(args)) => proxy::serve(&args, machine, &loaded.documents.stacks),
-        Some(Action::Recordings(args)) => Ok(recordings::run(&args, machine, loaded.project.as_ref())),
+        Some(Action::Recordings(args)) => Ok(recordings::run(&args, machine, &loaded)),
     };
     result.unwrap_or_else(|message| {
         anstream::eprintln!("internal error: {message}");

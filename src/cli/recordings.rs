@@ -1,18 +1,22 @@
 //! `recordings …`: arguments, and which command they mean. The work is done in `record`, printing in the files beside.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
-use super::args::ListFormat;
+use super::Loaded;
+use super::args::{ListFormat, pair};
 use super::exit::ExitStatus;
 use super::machine::{Machine, parse_dotenv};
-use super::{recordings_care as care, recordings_look as look, recordings_prune, recordings_why};
+use super::{
+    recordings_care as care, recordings_diff, recordings_import, recordings_look as look, recordings_prune,
+    recordings_why,
+};
 use crate::record::Scrubber;
 use crate::record::runs::Run;
 use crate::record::verify::FindingKind;
 use crate::secret::Redactor;
-use crate::source::project::Project;
 
 #[derive(Debug, Clone, Args)]
 pub(super) struct RecordingsArgs {
@@ -41,6 +45,10 @@ pub(super) enum Command {
     Verify(VerifyArgs),
     /// Find what a set of runs did not use, and delete it with --delete
     Prune(PruneArgs),
+    /// Compare two directories, or a recording and what its provider answers now, by structure; exit status 1 for differences
+    Diff(DiffArgs),
+    /// Turn upstream's recordings or HTTP archives (HAR) into recordings
+    Import(ImportArgs),
     /// Apply today's redaction rules to recordings that exist (prints what would change)
     Scrub(ScrubArgs),
     /// Count recordings, bytes and tokens
@@ -119,6 +127,44 @@ pub(super) struct PruneArgs {
 }
 
 #[derive(Debug, Clone, Args)]
+pub(super) struct DiffArgs {
+    /// A directory; with --live a recording
+    #[arg(value_name = "A")]
+    pub a: String,
+    /// Another directory
+    #[arg(value_name = "B", conflicts_with = "live")]
+    pub b: Option<String>,
+    /// Ask the recording's provider again; nothing is stored
+    #[arg(long, requires = "provider")]
+    pub live: bool,
+    /// A provider's name and its address (repeatable)
+    #[arg(long, value_name = "NAME=URL", value_parser = pair)]
+    pub provider: Vec<(String, String)>,
+    /// Compare values too
+    #[arg(long)]
+    pub values: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct ImportArgs {
+    /// Directories or files of upstream's, or HTTP archives
+    #[arg(value_name = "SOURCE", required = true)]
+    pub sources: Vec<PathBuf>,
+    /// A provider's name and its host, for archives (repeatable)
+    #[arg(long, value_name = "NAME=HOST", value_parser = pair)]
+    pub provider: Vec<(String, String)>,
+    /// The trial that an archive's recordings are for [default: none in particular]
+    #[arg(long, value_name = "ID")]
+    pub trial: Option<String>,
+    /// The setup that an archive was recorded with
+    #[arg(long, value_name = "NAME")]
+    pub setup: Option<String>,
+    /// Write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+#[derive(Debug, Clone, Args)]
 pub(super) struct ScrubArgs {
     /// Rewrite the files
     #[arg(long)]
@@ -132,11 +178,16 @@ fn finding_kind(text: &str) -> Result<FindingKind, String> {
 }
 
 /// What every command works on.
-#[derive(Debug)]
 pub(super) struct Desk {
     pub dir: PathBuf,
     pub format: ListFormat,
     pub scrubber: Scrubber,
+    /// Values that must not be written.
+    pub secrets: Vec<String>,
+    pub cwd: PathBuf,
+    env: BTreeMap<String, String>,
+    /// Providers, and the variables that have their keys.
+    key_names: BTreeMap<String, String>,
 }
 
 /// Why a command could not do its work: for the user, and not the program's fault.
@@ -150,11 +201,13 @@ pub(super) fn read_run(path: &Path) -> Result<Run, Refused> {
 }
 
 /// Runs one of the commands.
-pub(super) fn run(args: &RecordingsArgs, machine: &Machine, project: Option<&Project>) -> ExitStatus {
-    let desk = Desk::new(args, machine, project);
+pub(super) fn run(args: &RecordingsArgs, machine: &Machine, loaded: &Loaded) -> ExitStatus {
+    let desk = Desk::new(args, machine, loaded);
     let done = match &args.command {
         Command::List(list) => look::list(&desk, list),
         Command::Show(show) => look::show(&desk, show),
+        Command::Diff(diff) => recordings_diff::diff(&desk, diff),
+        Command::Import(import) => recordings_import::import(&desk, import),
         Command::Why(why) => recordings_why::why(&desk, why),
         Command::Prune(prune) => recordings_prune::prune(&desk, prune),
         Command::Verify(verify) => care::verify(&desk, verify),
@@ -168,7 +221,8 @@ pub(super) fn run(args: &RecordingsArgs, machine: &Machine, project: Option<&Pro
 }
 
 impl Desk {
-    fn new(args: &RecordingsArgs, machine: &Machine, project: Option<&Project>) -> Self {
+    fn new(args: &RecordingsArgs, machine: &Machine, loaded: &Loaded) -> Self {
+        let project = loaded.project.as_ref();
         let mut env = project
             .and_then(|project| std::fs::read_to_string(project.root.join(".env")).ok())
             .and_then(|text| parse_dotenv(&text).ok())
@@ -182,7 +236,25 @@ impl Desk {
             (None, None) => machine.cwd.join("recordings"),
         };
         let secrets = Redactor::from_env(&env).values().to_vec();
-        Self { dir, format: args.format, scrubber: Scrubber::new(secrets) }
+        let stacks = loaded.documents.stacks.iter().flat_map(|stack| stack.providers.iter());
+        let key_names =
+            stacks.filter_map(|(name, wiring)| Some((name.value.clone(), wiring.key_env.clone()?))).collect();
+        Self {
+            dir,
+            cwd: machine.cwd.clone(),
+            format: args.format,
+            scrubber: Scrubber::new(secrets.clone()),
+            secrets,
+            env,
+            key_names,
+        }
+    }
+
+    /// A provider's key: from the variable that the stacks name for it, else `OPENAI_API_KEY` for `openai`.
+    pub(super) fn api_key(&self, provider: &str) -> Option<String> {
+        let usual = || format!("{}_API_KEY", provider.to_ascii_uppercase().replace('-', "_"));
+        let name = self.key_names.get(provider).cloned().unwrap_or_else(usual);
+        self.env.get(&name).filter(|key| !key.is_empty()).cloned()
     }
 
     /// The directory exists; commands on nothing would otherwise find nothing wrong.

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::report::text::count;
+pub(super) use crate::report::text::count;
 
 /// Rows below each other; all columns but the last as wide as needed, those in `right` aligned to the right.
 pub(super) fn table(rows: &[Vec<String>], right: &[usize]) -> String {

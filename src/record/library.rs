@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::entry::{self, Entry, FileFormat};
+use super::entry::{self, Entry, FileFormat, Loaded};
 use super::normalise;
 use super::problem::{ProblemKind, RecordingProblem};
 use super::recording::{FORMAT, Meta, RecordedRequest, Recording};
@@ -108,6 +108,32 @@ pub(crate) fn of(value: Value, file: &str, modified: &str, size: u64) -> Result<
     });
     let request = RecordedRequest { wire: loaded.request, url: loaded.url, headers: loaded.headers };
     Ok(Some(Volume { size, entry, recording: Recording { request, answer: loaded.answer, meta }, is_named }))
+}
+
+/// A recording that is in no directory yet. `name` stands for it in reports.
+pub fn of_recording(name: &str, recording: Recording) -> Volume {
+    let loaded = Loaded {
+        request: recording.request.wire.clone(),
+        answer: recording.answer.clone(),
+        owners: recording.meta.trials.clone(),
+        format: FileFormat::Native,
+        recorded_at: Some(recording.meta.recorded_at.clone()),
+        is_model_list: false,
+        url: String::new(),
+        headers: Vec::new(),
+        meta: None,
+    };
+    Volume { size: 0, entry: Entry::new(name, "", &loaded), recording, is_named: true }
+}
+
+impl Volume {
+    /// Brings the entry in line with a recording that was changed.
+    pub fn refresh(&mut self) {
+        let fresh = of_recording(&self.entry.file, self.recording.clone()).entry;
+        let (format, is_model_list) = (self.entry.format, self.entry.is_model_list);
+        let owners = std::mem::take(&mut self.entry.owners);
+        self.entry = Entry { format, is_model_list, owners, ..fresh };
+    }
 }
 
 /// Our names: twelve digits of the key, and `-2`, `-3` … for further answers to the same request.

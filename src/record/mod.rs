@@ -29,7 +29,11 @@
 //! A replaying proxy holds a [`Replay`], which can neither write nor connect; [`Recorder`] is the only type with `put`.
 
 pub mod canonical;
+pub mod compare;
+pub mod har;
+pub mod import;
 pub mod library;
+pub mod live;
 pub mod normalise;
 pub mod prune;
 pub mod request_file;
@@ -37,6 +41,7 @@ pub mod runs;
 pub mod scrub;
 pub mod show;
 pub mod stats;
+pub mod structure;
 pub mod upstream;
 pub mod verify;
 pub mod why;
@@ -56,6 +61,8 @@ mod faulty;
 mod fidelity;
 mod format;
 mod forward;
+#[cfg(test)]
+mod har_tests;
 mod index;
 mod index_check;
 mod key;

@@ -11,6 +11,9 @@ use super::normalise;
 /// Version of the file format that this program writes, and the newest it reads.
 pub const FORMAT: u32 = 1;
 
+/// This program and its version, as recordings name who wrote them.
+pub(crate) const TOOL: &str = concat!("runner ", env!("CARGO_PKG_VERSION"));
+
 /// A request, the answer to it, and where both come from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recording {
@@ -78,7 +81,7 @@ impl Meta {
         let now = jiff::Timestamp::now();
         Self {
             format: FORMAT,
-            tool: concat!("runner ", env!("CARGO_PKG_VERSION")).to_owned(),
+            tool: TOOL.to_owned(),
             recorded_at: format!("{now:.3}"),
             setup,
             trials: Vec::new(),

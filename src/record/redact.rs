@@ -93,7 +93,7 @@ impl Scrubber {
     }
 
     /// Scrubs everything of `recording` that goes to disk.
-    pub(crate) fn recording(&self, recording: &mut Recording) {
+    pub fn recording(&self, recording: &mut Recording) {
         if self.secrets.is_empty() {
             return;
         }

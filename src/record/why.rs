@@ -251,7 +251,10 @@ fn nearest(
     near.truncate(most);
     let considered = near.into_iter().map(|(found, entry)| Considered {
         file: entry.file.clone(),
-        because: format!("not served: another request, {} differences", found.differences.len()),
+        because: match found.differences.len() {
+            1 => "not served: another request, 1 difference".to_owned(),
+            n => format!("not served: another request, {n} differences"),
+        },
         differences: found.differences,
     });
     considered.collect()
