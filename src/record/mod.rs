@@ -50,6 +50,8 @@ mod format;
 mod forward;
 #[cfg(test)]
 mod har_tests;
+#[cfg(test)]
+mod import_shared;
 mod index;
 mod index_check;
 mod key;
