@@ -26,6 +26,7 @@
 
 pub mod canonical;
 pub mod compare;
+pub mod figures;
 pub mod har;
 pub mod import;
 pub mod library;
@@ -36,7 +37,6 @@ pub mod request_file;
 pub mod runs;
 pub mod scrub;
 pub mod show;
-pub mod stats;
 pub mod structure;
 pub mod upstream;
 pub mod verify;
