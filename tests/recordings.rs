@@ -314,6 +314,62 @@ fn diff_compares_structure_or_values() {
     );
 }
 
+/// A provider that answers one request so, and gives back what it was sent.
+fn provider(answer: &'static str) -> (String, std::thread::JoinHandle<String>) {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
+    let url = format!("http://{}", listener.local_addr().expect("has an address"));
+    let serve = move || {
+        let (mut stream, _) = listener.accept().expect("accepts");
+        let mut sent = Vec::new();
+        // The recorded request ends so.
+        while !sent.ends_with(b"\"stream\":true}") {
+            let mut piece = [0; 4096];
+            let read = stream.read(&mut piece).expect("reads");
+            assert!(read > 0, "the request broke off: {}", String::from_utf8_lossy(&sent));
+            sent.extend_from_slice(&piece[..read]);
+        }
+        let head = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: text/event-stream\r\n\r\n";
+        stream.write_all(format!("{head}{answer}").as_bytes()).expect("answers");
+        String::from_utf8(sent).expect("is text")
+    };
+    (url, std::thread::spawn(serve))
+}
+
+#[test]
+fn diff_asks_the_live_provider() {
+    let place = Place::new();
+    place.import(&[chat("a.py::one", "hi", &["x", "y"])]);
+    let file = &place.files()[0];
+    let asked = |answer| {
+        let (url, provider) = provider(answer);
+        let address = format!("ollama={url}");
+        let args = ["diff", file, "--live", "--provider", &address];
+        let done = place.run_with(&args, "", &[("OLLAMA_API_KEY", "k-12345")]);
+        (done, provider.join().expect("ends"))
+    };
+    let (same, sent) = asked(concat!(
+        "data: {\"object\":\"chat.completion.chunk\",\"choices\":[{\"index\":7,\"delta\":{\"content\":\"other\"}}]}\n\n",
+        "data: [DONE]\n\n"
+    ));
+    assert_eq!(same.status, 0, "{}{}", same.out, same.err);
+    has(&same.out, &["B what ollama answers now: no difference"]);
+    has(
+        &sent.to_lowercase(),
+        &["post /v1/chat/completions http/1.1", "authorization: bearer k-12345", "\"content\":\"hi\""],
+    );
+    let (changed, _) = asked("data: {\"object\":\"chat.completion.chunk\",\"choices\":[]}\n\n");
+    assert_eq!(changed.status, 1, "{}{}", changed.out, changed.err);
+    has(
+        &changed.out,
+        &[
+            "events: chat.completion.chunk, [DONE] in A",
+            "chat.completion.chunk $.choices[]: only in A (object)",
+        ],
+    );
+    assert_eq!(place.files().len(), 1, "nothing is stored");
+}
+
 #[test]
 fn an_archive_is_imported_without_its_credentials() {
     let place = Place::new();

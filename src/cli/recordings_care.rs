@@ -7,9 +7,9 @@ use super::exit::ExitStatus;
 use super::recordings::{Desk, Refused, ScrubArgs, VerifyArgs};
 use super::recordings_look::warn;
 use super::recordings_text::{files, json as pretty, size, table};
+use crate::record::figures::{Amount, DIMENSIONS, stats as count};
 use crate::record::library::{self, survey};
 use crate::record::scrub::{Scrubbed, rewrite, scrub as scrubbed};
-use crate::record::stats::{Amount, DIMENSIONS, stats as count};
 use crate::record::verify::{Finding, FindingKind, Report, verify as check};
 
 /// Findings of one kind that are printed without `--all`.

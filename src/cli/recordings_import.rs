@@ -12,7 +12,7 @@ use super::recordings_text::{files, json as pretty};
 use crate::record::har::{self, Options};
 use crate::record::import::{Import, Skip, plan};
 use crate::record::library::{Volume, of_recording, survey, volume};
-use crate::record::{FileFormat, Scrubber};
+use crate::record::{FileFormat, Scrubber, scrub};
 
 /// Skipped sources that are printed.
 const SHOWN: usize = 10;
@@ -31,17 +31,22 @@ pub(super) fn import(desk: &Desk, args: &ImportArgs) -> Result<ExitStatus, Refus
         read(desk, args, source, &mut found)?;
     }
     let scrubber = Scrubber::new([desk.secrets.clone(), found.secrets].concat());
-    for candidate in &mut found.candidates {
-        scrubber.recording(&mut candidate.recording);
-        candidate.refresh();
+    let mut candidates = Vec::with_capacity(found.candidates.len());
+    for mut candidate in found.candidates {
+        match scrub::apply(&scrubber, &mut candidate.recording) {
+            Ok(()) => {
+                candidate.refresh();
+                candidates.push(candidate);
+            }
+            Err(because) => found.skipped.push(Skip { source: candidate.entry.file, because }),
+        }
     }
     let existing = match std::fs::create_dir_all(&desk.dir) {
         Ok(()) => survey(&desk.dir, |volume| volume),
         Err(error) => return Err(format!("cannot make {}: {error}", desk.dir.display())),
     };
     let native = existing.items.into_iter().filter(|volume| volume.entry.format == FileFormat::Native);
-    let mut import =
-        plan(found.candidates, native.map(|volume| (volume.entry.file, volume.recording)).collect());
+    let mut import = plan(candidates, native.map(|volume| (volume.entry.file, volume.recording)).collect());
     import.skipped.splice(0..0, found.skipped);
     if !args.dry_run {
         for write in &import.writes {

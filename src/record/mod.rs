@@ -30,6 +30,7 @@
 
 pub mod canonical;
 pub mod compare;
+pub mod figures;
 pub mod har;
 pub mod import;
 pub mod library;
@@ -40,7 +41,6 @@ pub mod request_file;
 pub mod runs;
 pub mod scrub;
 pub mod show;
-pub mod stats;
 pub mod structure;
 pub mod upstream;
 pub mod verify;
@@ -63,6 +63,8 @@ mod format;
 mod forward;
 #[cfg(test)]
 mod har_tests;
+#[cfg(test)]
+mod import_shared;
 mod index;
 mod index_check;
 mod key;

@@ -18,6 +18,8 @@ pub struct Scrubbed {
     pub text: String,
     /// Where it differs from the file; never what stood there.
     pub places: Vec<String>,
+    /// Why the file cannot be made clean; it must be recorded again.
+    pub blocked: Option<String>,
     /// The new name's beginning, where what identifies the request has changed.
     pub renamed: Option<String>,
 }
@@ -34,12 +36,25 @@ pub fn scrub(value: Value, scrubber: &Scrubber) -> Result<Option<Scrubbed>, Prob
     }
 }
 
+/// Scrubs a recording.
+///
+/// # Errors
+/// Why it is not certain that nothing secret is left.
+pub fn apply(scrubber: &Scrubber, recording: &mut Recording) -> Result<(), String> {
+    scrubber.recording(recording);
+    if scrubber.finds_in(&recording.to_json()) {
+        Err("it would still hold a secret value".to_owned())
+    } else {
+        Ok(())
+    }
+}
+
 fn native(before: Recording, scrubber: &Scrubber) -> Result<Option<Scrubbed>, ProblemKind> {
     let mut after = before.clone();
     after.request.headers.retain(|(name, _)| keeps_request_header(name));
     after.answer.headers.retain(|(name, _)| keeps_response_header(name));
-    scrubber.recording(&mut after);
-    if after == before {
+    let blocked = apply(scrubber, &mut after).err();
+    if after == before && blocked.is_none() {
         return Ok(None);
     }
     let mut places = headers("request", &before.request.headers, &after.request.headers);
@@ -54,12 +69,10 @@ fn native(before: Recording, scrubber: &Scrubber) -> Result<Option<Scrubbed>, Pr
     if body(&before.answer) != body(&after.answer) {
         places.push("response body".to_owned());
     }
-    if places.is_empty() {
-        places.push("meta".to_owned());
-    }
+    places.extend(blocked.clone());
     let key = after.request.wire.key();
     let renamed = (key != before.request.wire.key()).then(|| key.short().to_owned());
-    Ok(Some(Scrubbed { text: after.to_json(), places, renamed }))
+    Ok(Some(Scrubbed { text: after.to_json(), places, blocked, renamed }))
 }
 
 fn headers(part: &str, before: &[(String, String)], after: &[(String, String)]) -> Vec<String> {
@@ -82,14 +95,17 @@ fn upstream(before: Value, scrubber: &Scrubber) -> Option<Scrubbed> {
     let outer = |path: &str| path.split('.').take(3).collect::<Vec<_>>().join(".");
     let mut places: Vec<_> = places.map(|difference| scrubber.text(&outer(&difference.path))).collect();
     places.dedup();
-    Some(Scrubbed { text: format!("{after:#}\n"), places, renamed: None })
+    Some(Scrubbed { text: format!("{after:#}\n"), places, blocked: None, renamed: None })
 }
 
 /// Puts a scrubbed file in the place of the old one, and returns its name, which may be new.
 ///
 /// # Errors
-/// What the file system says; the old file is still there then.
+/// What the file system says, or why the file cannot be made clean; the old file is still there then.
 pub fn rewrite(dir: &Path, file: &str, scrubbed: &Scrubbed) -> io::Result<String> {
+    if let Some(blocked) = &scrubbed.blocked {
+        return Err(io::Error::other(blocked.clone()));
+    }
     let Some(name) = scrubbed.renamed.as_deref().filter(|name| !stem(file).starts_with(name)) else {
         write_atomically(&dir.join(file), scrubbed.text.as_bytes(), true)?;
         return Ok(file.to_owned());
