@@ -1,3 +1,5 @@
+//! HAR archives into recordings: what is read, skipped and scrubbed.
+
 use serde_json::{Value, json};
 
 use super::har::{NotAnArchive, Options, read};
