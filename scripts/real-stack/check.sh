@@ -9,8 +9,10 @@ shared=${RUNNER_SHARED:-../shared}
 out=$repo/target/real-stack/reports
 # Known to be new enough, whatever `python3` is.
 python=target/real-stack/venv/bin/python
-# The folders whose tests are ported; a folder joins when its cases do.
-ported=(inference/ inspect/ providers/)
+# The folders whose tests are ported, and those of them whose APIs the in-process stack serves.
+ported=(agents/ batches/ conversations/ datasets/ eval/ files/ inference/ inspect/ providers/ safety/ scoring/ tools/
+    vector_io/)
+in_process=(inference/ inspect/ providers/)
 
 if [[ ! -d $shared ]]; then
     printf 'real-stack check: %s is absent; set RUNNER_SHARED to the folder of shared data\n' "$shared" >&2
@@ -31,10 +33,12 @@ export LLAMA_STACK_TEST_RECORDING_DIR=$shared/recordings/llama-stack-0.3.0
 export LLAMA_STACK_TEST_INFERENCE_MODE=replay
 unset LLAMA_STACK_CONFIG
 
-# run NAME [FLAG…]: one run, then its comparison. Failing trials are for the comparison to judge.
+# run NAME FOLDERS [FLAG…]: one run, then its comparison over these folders. Failing trials are for the comparison
+# to judge.
 run() {
     local name=$1 status=0
-    shift
+    local -n folders=$2
+    shift 2
     printf '\n== base suite, %s\n' "$name"
     rm -f "$out/$name.jsonl"
     "$runner" --suite=base --setup=ollama --quiet --report "jsonl=$out/$name.jsonl" "$@" || status=$?
@@ -42,7 +46,7 @@ run() {
         0 | 1 | 7) ;;
         *) printf 'real-stack check: runner ended with %s\n' "$status" >&2; return 1 ;;
     esac
-    "$python" scripts/compare-verdicts.py "$out/$name.jsonl" --verdicts "$shared/verdicts/base.tsv" --only "${ported[@]}"
+    "$python" scripts/compare-verdicts.py "$out/$name.jsonl" --verdicts "$shared/verdicts/base.tsv" --only "${folders[@]}"
 }
 
 # Faults are this repository's own cases: every one of them must pass.
@@ -53,7 +57,7 @@ faults() {
 }
 
 failures=0
-run in-process || failures=1
+run in-process in_process || failures=1
 faults in-process || failures=1
 (
     # Fresh state, so that completions stored by an earlier run are not listed by this one.
