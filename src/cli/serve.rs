@@ -74,6 +74,7 @@ pub(super) fn proxy(args: &ProxyArgs, machine: &Machine) -> Result<ExitStatus, S
         providers,
         setup: None,
         secrets: Redactor::from_env(&machine.env).values().to_vec(),
+        mask_hosts: record::mask_hosts(&machine.env),
         port: args.port,
     };
     let runtime = Runtime::new().map_err(|error| error.to_string())?;

@@ -246,6 +246,7 @@ async fn start_proxy(
         providers,
         setup: spec.setup.clone(),
         secrets: spec.secrets.clone(),
+        mask_hosts: record::mask_hosts(&spec.env),
         port: 0,
     };
     let proxy = record::start(options).await.map_err(SessionError::Recordings)?;

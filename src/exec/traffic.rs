@@ -150,7 +150,7 @@ fn seen(call: &ProviderCall) -> ProviderRequestSeen {
         method: call.method.clone(),
         path: call.path.clone(),
         provider: call.provider.clone(),
-        body: call.body.clone().unwrap_or_default(),
+        body: call.body.as_deref().cloned().unwrap_or_default(),
     }
 }
 

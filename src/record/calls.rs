@@ -1,13 +1,16 @@
 //! What the stack asked its providers, as assertions and reports need it.
 
+use std::collections::VecDeque;
 use std::fmt;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tokio::sync::watch;
 
 use super::catalogue::ScopeTier;
+use super::masked;
 use super::miss::Miss;
 use super::normalise::NORMALISERS;
 use super::scope::{Caller, lock};
@@ -22,7 +25,7 @@ pub struct ProviderCall {
     /// Without `?`; empty when there is none.
     pub query: String,
     /// The request's body when it is JSON.
-    pub body: Option<Value>,
+    pub body: Option<Arc<Value>>,
     /// Id of the trial that caused it, where that is known.
     pub scope: Option<String>,
     /// Otherwise, ids of the trials that were active.
@@ -66,8 +69,10 @@ impl fmt::Display for CallResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Hit { normalisers, scope, .. } => {
+                let masked = (masked::NAME, masked::DOING);
+                let named = NORMALISERS.iter().map(|n| (n.name, n.doing)).chain([masked]);
                 let doing: Vec<_> =
-                    NORMALISERS.iter().filter(|n| normalisers.contains(&n.name)).map(|n| n.doing).collect();
+                    named.filter(|(name, _)| normalisers.contains(name)).map(|(_, doing)| doing).collect();
                 match doing.split_last() {
                     None => f.write_str("exact")?,
                     Some((last, [])) => write!(f, "matched after {last}")?,
@@ -114,10 +119,15 @@ pub(crate) fn tokens_in(body: &[u8]) -> Option<Tokens> {
     lines.filter(|line| line.contains("_tokens") || line.contains("eval_count")).find_map(in_value)
 }
 
+/// Calls that are kept for a proxy whose calls nobody takes, such as one that stands alone.
+const KEPT_UNTAKEN: usize = 1_000;
+
 /// The calls of a run that nobody took yet.
 #[derive(Debug, Default)]
 pub(crate) struct CallLog {
-    calls: Mutex<Vec<ProviderCall>>,
+    calls: Mutex<VecDeque<ProviderCall>>,
+    /// Somebody takes the calls, so they are kept until then.
+    is_taken: AtomicBool,
     in_flight: watch::Sender<usize>,
 }
 
@@ -133,12 +143,20 @@ impl Drop for InFlight {
 
 impl CallLog {
     pub(crate) fn push(&self, call: ProviderCall) {
-        lock(&self.calls).push(call);
+        let mut calls = lock(&self.calls);
+        if calls.len() >= KEPT_UNTAKEN && !self.is_taken.load(Ordering::Relaxed) {
+            calls.pop_front();
+        }
+        calls.push_back(call);
     }
 
     /// Removes and returns the calls that `wanted` accepts, in the order in which they ended.
     pub(crate) fn take(&self, wanted: impl Fn(&ProviderCall) -> bool) -> Vec<ProviderCall> {
-        lock(&self.calls).extract_if(.., |call| wanted(call)).collect()
+        self.is_taken.store(true, Ordering::Relaxed);
+        let mut calls = lock(&self.calls);
+        let (taken, rest) = calls.drain(..).partition(wanted);
+        *calls = rest;
+        Vec::from(taken)
     }
 
     pub(crate) fn begin(&self) -> InFlight {
@@ -160,7 +178,7 @@ pub(crate) struct Arrival {
     pub(crate) method: String,
     /// Path with query.
     pub(crate) path: String,
-    pub(crate) body: Option<Value>,
+    pub(crate) body: Option<Arc<Value>>,
     pub(crate) caller: Caller,
     pub(crate) at: jiff::Timestamp,
     pub(crate) since: Instant,

@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use super::Mode;
 use super::calls::ProviderCall;
 use super::forward::Forwarder;
+use super::prepare::Requests;
 use super::problem::RecordingProblem;
 use super::recorder::{PutError, Recorder};
 use super::redact::Scrubber;
@@ -31,6 +32,8 @@ pub struct ProxyOptions {
     pub setup: Option<String>,
     /// Values that must not be stored.
     pub secrets: Vec<String>,
+    /// Globs of host names that must not be stored either, besides those that are known by rule.
+    pub mask_hosts: Vec<String>,
     /// 0 for any free port.
     pub port: u16,
 }
@@ -121,6 +124,7 @@ pub async fn start(options: ProxyOptions) -> Result<Proxy, StartError> {
     let providers = upstreams(&options.providers)?;
     let keys = options.providers.iter().filter_map(|provider| provider.api_key.clone());
     let scrubber = Scrubber::new(options.secrets.into_iter().chain(keys).collect());
+    let scrubber = scrubber.with_hosts(&options.mask_hosts);
     let (engine, problems) = engine(options.mode, options.dir, scrubber.clone()).await?;
     let bind = |source| StartError::Bind { port: options.port, source };
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await.map_err(bind)?;
@@ -132,6 +136,7 @@ pub async fn start(options: ProxyOptions) -> Result<Proxy, StartError> {
         setup: options.setup,
         trials: Arc::default(),
         log: Arc::default(),
+        prepared: Requests::default(),
     });
     let router = Router::new().fallback(handle).with_state(Arc::clone(&shared));
     let server = tokio::spawn(async move {
