@@ -7,14 +7,14 @@ use std::sync::{Arc, Mutex, Weak};
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::cache::Recent;
+use super::cache::{Recent, weight_of};
 use super::entry::{Loaded, keys_of};
 use super::key::{WireBody, WireRequest};
 use super::redact::Scrubber;
 use super::scope::lock;
 
 /// Bytes of requests that are kept ready, roughly.
-const KEPT: usize = 8 * 1024 * 1024;
+const KEPT: usize = 14 * 1024 * 1024;
 
 /// Confirmed matches that are remembered for one request.
 const MOST_CONFIRMED: usize = 8;
@@ -28,21 +28,22 @@ pub(crate) struct Prepared {
     pub(crate) levels: Vec<String>,
     /// The JSON body of `wire`, to be shared.
     pub(crate) body: Option<Arc<Value>>,
-    /// As it came, where masking changed it: what was recorded without knowing the secret has this key.
-    pub(crate) unmasked: Option<Box<Prepared>>,
+    /// Where masking changed it: the request with less masked, and last as it came. What was recorded without knowing
+    /// the secret has one of their keys.
+    pub(crate) others: Vec<Prepared>,
     confirmed: Mutex<Vec<(Weak<Loaded>, Vec<&'static str>)>>,
 }
 
 impl Prepared {
-    /// `unmasked` is the request before masking, where that changed it.
-    pub(crate) fn new(wire: WireRequest, unmasked: Option<WireRequest>) -> Self {
+    /// `others` are the request with less masked.
+    pub(crate) fn new(wire: WireRequest, others: Vec<WireRequest>) -> Self {
         let (key, levels) = keys_of(&wire);
         Self {
             key,
             levels,
             body: wire.body.json().cloned().map(Arc::new),
             wire,
-            unmasked: unmasked.map(|unmasked| Box::new(Self::new(unmasked, None))),
+            others: others.into_iter().map(|other| Self::new(other, Vec::new())).collect(),
             confirmed: Mutex::default(),
         }
     }
@@ -124,12 +125,19 @@ impl Requests {
         };
         let mut wire = raw.clone();
         scrubber.request(&mut wire);
-        let unmasked = (wire != raw).then_some(raw);
-        let prepared = Arc::new(Prepared::new(wire, unmasked));
+        let mut others = Vec::new();
+        if wire != raw {
+            let mut ruled = raw.clone();
+            scrubber.rules().request(&mut ruled);
+            others = vec![ruled, raw];
+            others.dedup();
+            others.retain(|other| *other != wire);
+        }
+        let prepared = Arc::new(Prepared::new(wire, others));
         let raw =
             Raw { provider, method, path, content_type: content_type.map(str::to_owned), body: body.clone() };
-        // JSON as a value takes several times its text, and there are two of them.
-        let weight = 2048 + body.len() * 16;
+        let json = prepared.body.as_deref().map_or(0, weight_of);
+        let weight = 1024 + body.len() + 2 * (1 + prepared.others.len()) * json;
         lock(&self.recent).insert(hash, (Arc::new(raw), Arc::clone(&prepared)), weight);
         prepared
     }
@@ -147,9 +155,9 @@ mod tests {
             requests.prepare(&scrubber, ["p", "POST", "/v1/x"], None, &Bytes::from_static(body.as_bytes()))
         };
         let plain = prepare(r#"{"a":1}"#);
-        assert!(Arc::ptr_eq(&plain, &prepare(r#"{"a":1}"#)) && plain.unmasked.is_none());
+        assert!(Arc::ptr_eq(&plain, &prepare(r#"{"a":1}"#)) && plain.others.is_empty());
         let masked = prepare(r#"{"a":"s3cr3t-value"}"#);
         assert_eq!(masked.body.as_deref(), Some(&serde_json::json!({"a": "<secret>"})));
-        assert_ne!(masked.unmasked.as_ref().unwrap().key, masked.key);
+        assert_ne!(masked.others[0].key, masked.key);
     }
 }

@@ -104,7 +104,7 @@ impl Recorder {
 
     /// The answer to `request` if there is one; counts as one of the caller's answers.
     pub fn find(&self, request: &WireRequest, caller: &Caller) -> Option<Hit> {
-        self.shelf.find(&Prepared::new(request.clone(), None), caller).ok()
+        self.shelf.find(&Prepared::new(request.clone(), Vec::new()), caller).ok()
     }
 
     pub(crate) fn shelf(&self) -> &Shelf {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
-use super::cache::Recent;
+use super::cache::{Recent, weight_of};
 use super::calls::{Tokens, tokens_in};
 use super::catalogue::{Catalogue, Choice, ScopeTier};
 use super::entry::{self, Entry, Loaded};
@@ -49,7 +49,7 @@ pub(crate) struct Shelf {
 }
 
 /// Bytes of recordings that are kept in memory, roughly.
-const KEPT: usize = 24 * 1024 * 1024;
+const KEPT: usize = 18 * 1024 * 1024;
 
 /// How long a file that was read is taken to be unchanged.
 const TRUSTED: Duration = Duration::from_secs(1);
@@ -71,16 +71,13 @@ struct Kept {
 #[derive(Debug)]
 pub(crate) struct Chosen {
     choice: Choice,
-    /// It answers the request as it came, not as it was masked.
-    is_unmasked: bool,
+    /// Which of [`Prepared::others`] it answers; `None` for the masked request.
+    other: Option<usize>,
 }
 
 impl Chosen {
     fn request<'a>(&self, prepared: &'a Prepared) -> &'a WireRequest {
-        match &prepared.unmasked {
-            Some(unmasked) if self.is_unmasked => &unmasked.wire,
-            _ => &prepared.wire,
-        }
+        self.other.and_then(|other| prepared.others.get(other)).map_or(&prepared.wire, |other| &other.wire)
     }
 }
 
@@ -101,7 +98,7 @@ impl Replay {
     /// # Errors
     /// A [`Miss`] when no recording answers it.
     pub fn get(&self, request: &WireRequest, caller: &Caller) -> Result<Hit, Box<Miss>> {
-        let prepared = Prepared::new(request.clone(), None);
+        let prepared = Prepared::new(request.clone(), Vec::new());
         let chosen = self.shelf.choose(&prepared, caller);
         self.answer(&prepared, caller, chosen)
     }
@@ -148,12 +145,12 @@ impl Shelf {
 
     /// Forgets what was read of a file that changes.
     pub(crate) fn forget(&self, file: &str) {
-        lock(&self.answers).remove(&file.to_owned());
+        lock(&self.answers).remove(file);
     }
 
     /// A recording that was read lately and has not changed since.
     fn kept(&self, file: &str) -> Option<Arc<Kept>> {
-        let kept = lock(&self.answers).get(&file.to_owned())?;
+        let kept = lock(&self.answers).get(file)?;
         let mut checked = lock(&kept.checked);
         if checked.elapsed() > TRUSTED {
             if kept.listed != stat(&self.dir, &self.dir.join(file)) {
@@ -183,36 +180,39 @@ impl Shelf {
                 return Err(MissReason::Unusable { problem });
             }
         };
-        let size = listed.as_ref().and_then(|listed| usize::try_from(listed.size).ok()).unwrap_or(usize::MAX);
+        let body = loaded.answer.bytes();
+        let weight = 1024 + body.len() + loaded.request.body.json().map_or(0, weight_of);
         let kept = Arc::new(Kept {
-            tokens: tokens_in(&loaded.answer.bytes()),
+            tokens: tokens_in(&body),
             loaded: Arc::new(loaded),
             listed,
             checked: Mutex::new(Instant::now()),
         });
-        // A request as a value takes several times its text.
-        lock(&self.answers).insert(file.to_owned(), Arc::clone(&kept), 1024 + size.saturating_mul(3));
+        lock(&self.answers).insert(file.to_owned(), Arc::clone(&kept), weight);
         Ok(kept)
     }
 
     /// Which recording answers; counts as one of the caller's answers. Reads no file.
     ///
-    /// A request with a secret in it is looked up as it came when that is recorded, for recordings made without
-    /// knowing the secret; then with the secret masked; then as it came after normalising.
+    /// A request with a secret in it is looked up as it came and with less masked, for recordings made without knowing the
+    /// secret; these come first where they match exactly, and last where they match only after normalising.
     pub(crate) fn choose(&self, prepared: &Prepared, caller: &Caller) -> Chosen {
         let catalogue = self.read();
-        let choose = |request: &Prepared, is_unmasked| Chosen {
+        let choose = |request: &Prepared, other| Chosen {
             choice: catalogue.choose(&request.key, &request.levels, caller),
-            is_unmasked,
+            other,
         };
-        let Some(unmasked) = &prepared.unmasked else { return choose(prepared, false) };
-        if catalogue.has(&unmasked.key) {
-            return choose(unmasked, true);
+        let others = || prepared.others.iter().enumerate();
+        if let Some((number, other)) = others().rev().find(|(_, other)| catalogue.has(&other.key)) {
+            return choose(other, Some(number));
         }
-        match choose(prepared, false) {
-            Chosen { choice: Choice::Nothing, .. } => choose(unmasked, true),
-            chosen => chosen,
+        let chosen = choose(prepared, None);
+        let is_nothing = |chosen: &Chosen| matches!(chosen.choice, Choice::Nothing);
+        if !is_nothing(&chosen) {
+            return chosen;
         }
+        let mut more = others().map(|(number, other)| choose(other, Some(number)));
+        more.find(|chosen| !is_nothing(chosen)).unwrap_or(chosen)
     }
 
     /// The answer, when giving it needs no file to be read; otherwise what was chosen, for [`Shelf::answer`].
@@ -271,7 +271,7 @@ impl Shelf {
     /// A recording in which masks stand where the request has words: see [`masked`].
     fn by_masks(&self, prepared: &Prepared, caller: &Caller) -> Result<Hit, MissReason> {
         let candidates = self.read().masked(&prepared.wire);
-        let requests = || prepared.unmasked.iter().map(|unmasked| &unmasked.wire).chain([&prepared.wire]);
+        let requests = || prepared.others.iter().chain([prepared]).map(|request| &request.wire);
         let fits = |entry: &&Arc<Entry>| {
             let loaded = self.load(&entry.file).ok();
             loaded.is_some_and(|kept| requests().any(|request| masked::fits(request, &kept.loaded.request)))
