@@ -52,6 +52,13 @@ class MockProvider(BaseHTTPRequestHandler):
         pass
 
 
+class MockServer(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request, client_address):
+        """A proxy that is killed hangs up on it: that is the point."""
+
+
 class Proxy:
     def __init__(self, runner, mode, directory, upstream):
         command = [runner, "proxy", f"--inference-mode={mode}", "--recording-dir", directory]
@@ -190,8 +197,7 @@ def two_at_once(runner, upstream, directory):
 def main():
     runner, trials = sys.argv[1], int(sys.argv[2])
     random.seed(os.environ.get("SEED", "1"))
-    provider = ThreadingHTTPServer(("127.0.0.1", 0), MockProvider)
-    provider.daemon_threads = True
+    provider = MockServer(("127.0.0.1", 0), MockProvider)
     threading.Thread(target=provider.serve_forever, daemon=True).start()
     upstream = f"http://127.0.0.1:{provider.server_port}"
     home = tempfile.mkdtemp(prefix="kill9-")

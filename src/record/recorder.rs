@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use rusqlite::Connection;
 
@@ -16,7 +17,10 @@ use super::recording::{Meta, Owner, Recording};
 use super::redact::{Blocked, Scrubber};
 use super::scope::{Caller, lock};
 use super::store::{Hit, Shelf};
-use super::write::write_atomically;
+use super::write::{remove_leftovers, write_atomically};
+
+/// After this long, a temporary file belongs to no runner that still writes.
+const ABANDONED: Duration = Duration::from_secs(3600);
 
 /// Recordings that can be looked up and added to.
 #[derive(Debug)]
@@ -97,6 +101,7 @@ impl Recorder {
     ) -> Result<(Self, Vec<RecordingProblem>), PutError> {
         std::fs::create_dir_all(dir.join("responses"))
             .map_err(|source| PutError::Io { file: dir.to_path_buf(), source })?;
+        remove_leftovers(&dir.join("responses"), ABANDONED);
         let synced = synchronise(dir, cache_directory().as_deref());
         let writing = Mutex::new(Writing { connection: synced.connection, written: HashMap::new() });
         Ok((Self { shelf: Shelf::new(dir, synced.entries), scrubber, supersede, writing }, synced.problems))
