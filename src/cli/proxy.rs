@@ -58,6 +58,7 @@ pub(super) fn serve(
         providers: served.iter().map(upstream).collect(),
         setup: None,
         secrets: Redactor::from_env(&machine.env).values().to_vec(),
+        mask_hosts: record::mask_hosts(&machine.env),
         port: args.port,
         replay_speed: args.replay_speed,
     };

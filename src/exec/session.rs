@@ -323,6 +323,7 @@ async fn start_proxy(
         providers,
         setup: spec.setup.clone(),
         secrets: spec.secrets.clone(),
+        mask_hosts: record::mask_hosts(&spec.env),
         port: 0,
         replay_speed: spec.replay_speed,
     };

@@ -232,7 +232,7 @@ fn seen(call: &ProviderCall) -> ProviderRequestSeen {
         method: call.method.clone(),
         path: call.path.clone(),
         provider: call.provider.clone(),
-        body: call.body.clone().unwrap_or_default(),
+        body: call.body.as_deref().cloned().unwrap_or_default(),
     }
 }
 
@@ -260,7 +260,7 @@ fn usage(call: &ProviderCall) -> ProviderUse {
 fn asked(call: &ProviderCall) -> serde_json::Value {
     let query = if call.query.is_empty() { String::new() } else { format!("?{}", call.query) };
     let path = format!("{}{query}", call.path);
-    serde_json::json!({"provider": call.provider, "method": call.method, "path": path, "body": call.body})
+    serde_json::json!({"provider": call.provider, "method": call.method, "path": path, "body": call.body.as_deref()})
 }
 
 /// What identifies the request of a miss.

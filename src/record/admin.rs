@@ -98,8 +98,16 @@ mod tests {
     async fn proxy(mode: Mode, dir: &Path, base_url: &str) -> Proxy {
         let providers = vec![ProviderUpstream { name: "p".into(), base_url: base_url.into(), api_key: None }];
         let (dir, replay_speed) = (dir.to_path_buf(), ReplaySpeed::FAST);
-        let options =
-            ProxyOptions { mode, dir, providers, setup: None, secrets: vec![], port: 0, replay_speed };
+        let options = ProxyOptions {
+            mode,
+            dir,
+            providers,
+            setup: None,
+            secrets: vec![],
+            mask_hosts: vec![],
+            port: 0,
+            replay_speed,
+        };
         start_stand_alone(options).await.unwrap()
     }
 
@@ -188,8 +196,16 @@ mod tests {
         let provider = provider().await;
         let providers = vec![ProviderUpstream { name: "p".into(), base_url: provider, api_key: None }];
         let (mode, dir, replay_speed) = (Mode::Live, dir.path().to_path_buf(), ReplaySpeed::FAST);
-        let mut options =
-            ProxyOptions { mode, dir, providers, setup: None, secrets: vec![], port: 0, replay_speed };
+        let mut options = ProxyOptions {
+            mode,
+            dir,
+            providers,
+            setup: None,
+            secrets: vec![],
+            mask_hosts: vec![],
+            port: 0,
+            replay_speed,
+        };
         let running = crate::record::start(options.clone()).await.unwrap();
         assert_eq!(Client::new(&running).set_scope("a").await, Value::Null);
         assert_eq!(running.take_boot_calls().len(), 1, "it is a request like any other");

@@ -1,7 +1,7 @@
 //! What the stack asked its providers, as assertions and reports need it.
 
 use std::fmt;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use super::catalogue::ScopeTier;
 use super::fault::Fault;
+use super::masked;
 use super::miss::Miss;
 use super::normalise::NORMALISERS;
 use super::scope::{Caller, lock};
@@ -24,7 +25,7 @@ pub struct ProviderCall {
     /// Without `?`; empty when there is none.
     pub query: String,
     /// The request's body when it is JSON.
-    pub body: Option<Value>,
+    pub body: Option<Arc<Value>>,
     /// Id of the trial that caused it, where that is known.
     pub scope: Option<String>,
     /// Otherwise, ids of the trials that were active.
@@ -72,8 +73,10 @@ impl fmt::Display for CallResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Hit { normalisers, scope, .. } => {
+                let masked = (masked::NAME, masked::DOING);
+                let named = NORMALISERS.iter().map(|n| (n.name, n.doing)).chain([masked]);
                 let doing: Vec<_> =
-                    NORMALISERS.iter().filter(|n| normalisers.contains(&n.name)).map(|n| n.doing).collect();
+                    named.filter(|(name, _)| normalisers.contains(name)).map(|(_, doing)| doing).collect();
                 match doing.split_last() {
                     None => f.write_str("exact")?,
                     Some((last, [])) => write!(f, "matched after {last}")?,
@@ -165,7 +168,10 @@ impl CallLog {
 
     /// Removes and returns the calls that `wanted` accepts, in the order in which they ended.
     pub(crate) fn take(&self, wanted: impl Fn(&ProviderCall) -> bool) -> Vec<ProviderCall> {
-        lock(&self.calls).extract_if(.., |call| wanted(call)).collect()
+        let mut calls = lock(&self.calls);
+        let (taken, rest) = calls.drain(..).partition(wanted);
+        *calls = rest;
+        taken
     }
 
     pub(crate) fn begin(&self) -> InFlight {
@@ -187,7 +193,7 @@ pub(crate) struct Arrival {
     pub(crate) method: String,
     /// Path with query.
     pub(crate) path: String,
-    pub(crate) body: Option<Value>,
+    pub(crate) body: Option<Arc<Value>>,
     pub(crate) caller: Caller,
     pub(crate) at: jiff::Timestamp,
     pub(crate) since: Instant,

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::entry::{Entry, FileFormat};
+use super::key::WireRequest;
 use super::recording::Owner;
 use super::scope::{Attempt, Caller, bare};
 
@@ -79,6 +80,26 @@ impl Catalogue {
 
     pub(crate) fn entries(&self) -> impl Iterator<Item = &Arc<Entry>> {
         self.by_key.values().flatten()
+    }
+
+    /// Whether a recording has this exact key.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.by_key.get(key).is_some_and(|found| !found.is_empty())
+    }
+
+    /// Recordings of `request`'s endpoint whose own request holds a mask, in order of files.
+    pub(crate) fn masked(&self, request: &WireRequest) -> Vec<Arc<Entry>> {
+        let near = |entry: &&Arc<Entry>| {
+            entry.is_masked && entry.provider == request.provider && entry.method == request.method
+        };
+        let mut found: Vec<_> = self.entries().filter(near).cloned().collect();
+        found.sort_by(|a, b| a.file.cmp(&b.file));
+        found
+    }
+
+    /// Chooses among recordings that are known to answer a request.
+    pub(crate) fn choose_among(found: &[Arc<Entry>], counter: &str, caller: &Caller) -> Choice {
+        among(found, 0, counter, caller)
     }
 
     /// Finds the answer for a request with `key` and `levels`, asked by `caller`.
@@ -235,7 +256,7 @@ mod tests {
 
     use super::*;
     use crate::record::entry::keys_of;
-    use crate::record::key::{WireBody, WireRequest};
+    use crate::record::key::WireBody;
     use crate::record::scope::{ActiveTrials, TrialGuard, TrialTag};
 
     fn request(prompt: &str) -> WireRequest {
@@ -267,6 +288,7 @@ mod tests {
             answer: file.into(),
             owners: vec![Owner { id: owner.map(str::to_owned), answers: vec![answer] }],
             request_length: 0,
+            is_masked: false,
         }
     }
 

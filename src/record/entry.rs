@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::key::WireRequest;
+use super::masked;
 use super::normalise;
 use super::problem::{ProblemKind, RecordingProblem};
 use super::recording::{Answer, Meta, Owner, Recording};
@@ -43,6 +44,8 @@ pub struct Entry {
     pub owners: Vec<Owner>,
     /// Length of the canonical request, to guess near ones.
     pub request_length: usize,
+    /// The request was stored with a mask in it: see `masked`.
+    pub is_masked: bool,
 }
 
 /// Digits of a level key that an entry holds. A match at a level is confirmed on the full requests.
@@ -153,6 +156,7 @@ impl Entry {
             answer: loaded.answer.fingerprint(),
             owners: loaded.owners.clone(),
             request_length: request.body.json().map_or(0, |body| body.to_string().len()),
+            is_masked: masked::has_mask(request),
         }
     }
 

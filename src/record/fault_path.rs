@@ -29,7 +29,16 @@ async fn provider() -> String {
 async fn proxy(mode: Mode, dir: &Path, base_url: &str) -> Proxy {
     let providers = vec![ProviderUpstream { name: "p".into(), base_url: base_url.into(), api_key: None }];
     let (dir, replay_speed) = (dir.to_path_buf(), ReplaySpeed::FAST);
-    let options = ProxyOptions { mode, dir, providers, setup: None, secrets: vec![], port: 0, replay_speed };
+    let options = ProxyOptions {
+        mode,
+        dir,
+        providers,
+        setup: None,
+        secrets: vec![],
+        mask_hosts: vec![],
+        port: 0,
+        replay_speed,
+    };
     start(options).await.unwrap()
 }
 

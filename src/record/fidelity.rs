@@ -206,7 +206,16 @@ fn provider(answers: impl Iterator<Item = &'static Shape> + Send + 'static) -> S
 async fn proxy(mode: Mode, dir: &Path, base_url: &str, replay_speed: ReplaySpeed) -> Proxy {
     let providers = vec![ProviderUpstream { name: "p".into(), base_url: base_url.into(), api_key: None }];
     let dir = dir.to_path_buf();
-    let options = ProxyOptions { mode, dir, providers, setup: None, secrets: vec![], port: 0, replay_speed };
+    let options = ProxyOptions {
+        mode,
+        dir,
+        providers,
+        setup: None,
+        secrets: vec![],
+        mask_hosts: vec![],
+        port: 0,
+        replay_speed,
+    };
     start(options).await.unwrap()
 }
 

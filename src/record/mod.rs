@@ -16,7 +16,10 @@
 //! | [`normalise`], `rules` | what may differ between a request and its recording, and how |
 //! | `scope` | which trial caused a request |
 //! | `recording`, `format`, [`upstream`] | an exchange as a value; our file format; upstream's two |
-//! | `redact`, `write` | what is never stored; atomic writes |
+//! | `redact`, `hosts`, `split_text`, `opaque`, `chunks` | what is never stored: finding and masking it |
+//! | `masked` | matching a recording with masks where the secret is not known |
+//! | `prepare`, `cache` | a request with its keys, computed once; what was read lately, bounded in bytes |
+//! | `write` | atomic writes |
 //! | `entry`, `scan`, `index`, `problem` | a directory of recordings: read, cached, and what is wrong with it |
 //! | `catalogue`, `store`, `recorder` | choosing an answer, looking it up, adding one |
 //! | `miss`, `diff` | why nothing answers, and what comes nearest |
@@ -47,8 +50,10 @@ pub mod verify;
 pub mod why;
 
 mod admin;
+mod cache;
 mod calls;
 mod catalogue;
+mod chunks;
 mod connection;
 mod damage;
 mod diff;
@@ -63,14 +68,18 @@ mod format;
 mod forward;
 #[cfg(test)]
 mod har_tests;
+mod hosts;
 #[cfg(test)]
 mod import_shared;
 mod index;
 mod index_check;
 mod key;
+mod masked;
 mod miss;
 mod mode;
+mod opaque;
 mod pacing;
+mod prepare;
 mod problem;
 mod proxy;
 mod recorder;
@@ -80,9 +89,12 @@ mod relay;
 mod rules;
 mod scan;
 mod scope;
+#[cfg(test)]
+mod secrets_on_disk;
 mod serve;
 #[cfg(test)]
 mod shared_recordings;
+mod split_text;
 mod store;
 mod tally;
 #[cfg(test)]
@@ -102,6 +114,15 @@ pub use problem::{ProblemKind, RecordingProblem};
 pub use proxy::{ProviderUpstream, Proxy, ProxyOptions, StartError, start, start_stand_alone};
 pub use recorder::{PutError, Recorder};
 pub use recording::{Answer, AnswerBody, AnswerChunk, FORMAT, Meta, Owner, RecordedRequest, Recording};
-pub use redact::Scrubber;
+pub use redact::{Blocked, Scrubber};
 pub use scope::{ActiveTrials, Attempt, Caller, TrialGuard, TrialTag, traceparent, trial_api_key};
 pub use store::{Hit, Replay};
+
+/// The variable with more hosts that recordings must not name: globs, separated by commas.
+pub const MASK_HOSTS: &str = "RUNNER_MASK_HOSTS";
+
+/// The globs in [`MASK_HOSTS`].
+pub fn mask_hosts(env: &std::collections::BTreeMap<String, String>) -> Vec<String> {
+    let globs = env.get(MASK_HOSTS).into_iter().flat_map(|list| list.split(','));
+    globs.map(|glob| glob.trim().to_owned()).filter(|glob| !glob.is_empty()).collect()
+}

@@ -18,6 +18,7 @@ use super::connection::{Breaker, Connections};
 use super::fault::Fault;
 use super::forward::Forwarder;
 use super::pacing::ReplaySpeed;
+use super::prepare::Requests;
 use super::problem::RecordingProblem;
 use super::recorder::{PutError, Recorder};
 use super::redact::Scrubber;
@@ -36,6 +37,8 @@ pub struct ProxyOptions {
     pub setup: Option<String>,
     /// Values that must not be stored.
     pub secrets: Vec<String>,
+    /// Globs of host names that must not be stored either, besides those that are known by rule.
+    pub mask_hosts: Vec<String>,
     /// 0 for any free port.
     pub port: u16,
     /// How fast recorded answers are given.
@@ -147,6 +150,7 @@ async fn launch(
     let providers = upstreams(&options.providers)?;
     let keys = options.providers.iter().filter_map(|provider| provider.api_key.clone());
     let scrubber = Scrubber::new(options.secrets.into_iter().chain(keys).collect());
+    let scrubber = scrubber.with_hosts(&options.mask_hosts);
     let (engine, problems) = engine(options.mode, options.dir, scrubber.clone()).await?;
     let bind = |source| StartError::Bind { port: options.port, source };
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await.map_err(bind)?;
@@ -159,6 +163,7 @@ async fn launch(
         speed: options.replay_speed,
         trials: Arc::default(),
         log: Arc::new(log),
+        prepared: Requests::default(),
     });
     let providers = Router::new().fallback(handle).with_state(Arc::clone(&shared));
     let router = admin(&shared, options.mode, problems.len()).merge(providers);

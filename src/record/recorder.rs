@@ -4,18 +4,23 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use rusqlite::Connection;
 
 use super::entry::Entry;
 use super::index::{self, cache_directory, synchronise};
 use super::key::WireRequest;
+use super::prepare::Prepared;
 use super::problem::RecordingProblem;
 use super::recording::{Meta, Owner, Recording};
-use super::redact::Scrubber;
+use super::redact::{Blocked, Scrubber};
 use super::scope::{Caller, lock};
 use super::store::{Hit, Shelf};
-use super::write::write_atomically;
+use super::write::{remove_leftovers, write_atomically};
+
+/// After this long, a temporary file belongs to no runner that still writes.
+const ABANDONED: Duration = Duration::from_secs(3600);
 
 /// Recordings that can be looked up and added to.
 #[derive(Debug)]
@@ -42,9 +47,11 @@ pub enum PutError {
         source: std::io::Error,
     },
     Index(rusqlite::Error),
-    /// The text to be written still held a secret after scrubbing.
+    /// The exchange holds, or may hold, a secret that cannot be masked.
     Secret {
+        /// The file that was not written; the folder when there is no name for it yet.
         file: PathBuf,
+        why: String,
     },
 }
 
@@ -53,9 +60,7 @@ impl fmt::Display for PutError {
         match self {
             Self::Io { file, source } => write!(f, "cannot write recording {}: {source}", file.display()),
             Self::Index(source) => write!(f, "cannot update the recordings index: {source}"),
-            Self::Secret { file } => {
-                write!(f, "not written: recording {} would still hold a secret value", file.display())
-            }
+            Self::Secret { file, why } => write!(f, "not recorded in {}: {why}", file.display()),
         }
     }
 }
@@ -96,6 +101,7 @@ impl Recorder {
     ) -> Result<(Self, Vec<RecordingProblem>), PutError> {
         std::fs::create_dir_all(dir.join("responses"))
             .map_err(|source| PutError::Io { file: dir.to_path_buf(), source })?;
+        remove_leftovers(&dir.join("responses"), ABANDONED);
         let synced = synchronise(dir, cache_directory().as_deref());
         let writing = Mutex::new(Writing { connection: synced.connection, written: HashMap::new() });
         Ok((Self { shelf: Shelf::new(dir, synced.entries), scrubber, supersede, writing }, synced.problems))
@@ -103,7 +109,11 @@ impl Recorder {
 
     /// The answer to `request` if there is one; counts as one of the caller's answers.
     pub fn find(&self, request: &WireRequest, caller: &Caller) -> Option<Hit> {
-        self.shelf.find(request, caller).ok()
+        self.shelf.find(&Prepared::new(request.clone(), Vec::new()), caller).ok()
+    }
+
+    pub(crate) fn shelf(&self) -> &Shelf {
+        &self.shelf
     }
 
     /// Everything in the directory, in order of file names.
@@ -118,7 +128,9 @@ impl Recorder {
     /// # Errors
     /// See [`PutError`]; nothing was written then, or older recordings are still there too.
     pub fn put(&self, mut recording: Recording, caller: &Caller) -> Result<String, PutError> {
-        self.scrubber.recording(&mut recording);
+        let blocked =
+            |blocked: Blocked| PutError::Secret { file: self.shelf.dir.clone(), why: blocked.to_string() };
+        self.scrubber.recording(&mut recording).map_err(blocked)?;
         let key = recording.request.wire.key();
         let owner = caller.attempt.trial().map(str::to_owned);
         let mut writing = lock(&self.writing);
@@ -144,6 +156,7 @@ impl Recorder {
         let mut catalogue = self.shelf.catalogue.write().unwrap_or_else(PoisonError::into_inner);
         let changed = siblings.iter().filter(|sibling| sibling.changed).map(|sibling| &sibling.file);
         for file in changed.chain([&file]) {
+            self.shelf.forget(file);
             catalogue.remove(key.as_str(), file);
             if let Some(entry) = index::refresh(&transaction, &self.shelf.dir, file)? {
                 catalogue.insert(entry);
@@ -204,7 +217,8 @@ impl Recorder {
         let text = recording.to_json();
         let path = self.shelf.dir.join(file);
         if self.scrubber.finds_in(&text) {
-            return Err(PutError::Secret { file: path });
+            let why = "it would still hold a secret after masking".to_owned();
+            return Err(PutError::Secret { file: path, why });
         }
         write_atomically(&path, text.as_bytes(), overwrite)
             .map_err(|source| PutError::Io { file: path, source })

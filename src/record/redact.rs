@@ -1,20 +1,32 @@
-//! What never reaches a recording: headers are default-deny, given secret values are replaced.
+//! What never reaches a recording: headers are default-deny; secrets are masked wherever and however they are written.
+//!
+//! Masked are the values of secret-looking variables and what looks like a key (see [`crate::secret`]), in paths,
+//! headers and bodies; URL parameters and JSON members that are credentials by name; host names of private endpoints.
+//! What cannot be masked without breaking it, or cannot be looked into, blocks the write: see [`Blocked`].
+//!
+//! A request is masked before its key is computed, so recording and replay agree on the key wherever the secret is
+//! known. Where replay does not know it, [`super::masked`] lets a mask stand for any word.
+
+use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::key::replace;
-use super::recording::{Answer, AnswerBody, AnswerChunk, Recording};
+use super::chunks;
+use super::hosts::HostRules;
+use super::key::{WireBody, WireRequest};
+use super::opaque::{Inside, inside, refused_upload};
+use super::recording::{Answer, AnswerBody, Recording, path_of};
+use super::split_text::{mask_spread, payloads};
+use crate::secret::{Edit, Finder, Hidden, ROUNDS, apply_edits};
 
 /// What stands where a secret stood.
-const MASK: &str = "<secret>";
-
-/// Values shorter than this would mask ordinary words (a dummy key such as `fake`), so they are not scrubbed.
-const SHORTEST_SECRET: usize = 6;
+pub(crate) const MASK: &str = "<secret>";
 
 /// Request headers that a recording may keep.
-const REQUEST_HEADERS: [&str; 5] =
-    ["accept", "content-type", "openai-beta", "anthropic-version", "anthropic-beta"];
+const REQUEST_HEADERS: [&str; 6] =
+    ["accept", "content-encoding", "content-type", "openai-beta", "anthropic-version", "anthropic-beta"];
 
 /// Response headers that a recording may keep.
 const RESPONSE_HEADERS: [&str; 11] = [
@@ -31,6 +43,35 @@ const RESPONSE_HEADERS: [&str; 11] = [
     "x-should-retry",
 ];
 
+/// URL parameters and JSON members that are credentials, whatever their values look like; lower case, `-` as `_`.
+const CREDENTIALS: [&str; 22] = [
+    "access_token",
+    "api_key",
+    "apikey",
+    "auth_token",
+    "authorization",
+    "client_secret",
+    "key",
+    "openai_api_key",
+    "password",
+    "private_key",
+    "proxy_authorization",
+    "refresh_token",
+    "secret",
+    "secret_access_key",
+    "session_token",
+    "sig",
+    "signature",
+    "token",
+    "x_amz_credential",
+    "x_amz_security_token",
+    "x_amz_signature",
+    "x_api_key",
+];
+
+/// Members of these names are common in harmless JSON too, so only URL parameters of the name are credentials.
+const ONLY_IN_ADDRESSES: [&str; 5] = ["key", "secret", "sig", "signature", "token"];
+
 /// Whether a request header may be stored; everything not listed may not. `name` is lower-case.
 pub(crate) fn keeps_request_header(name: &str) -> bool {
     REQUEST_HEADERS.contains(&name)
@@ -41,128 +82,255 @@ pub(crate) fn keeps_response_header(name: &str) -> bool {
     RESPONSE_HEADERS.contains(&name) || name.starts_with("x-ratelimit-")
 }
 
-/// Replaces secret values wherever they appear.
-#[derive(Clone, Default)]
-pub struct Scrubber {
-    secrets: Vec<String>,
+/// Why an exchange may not be written: it holds, or may hold, a secret that cannot be masked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Blocked {
+    /// As `the response body`.
+    place: &'static str,
+    why: String,
 }
 
-impl std::fmt::Debug for Scrubber {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Scrubber({} values)", self.secrets.len())
+impl fmt::Display for Blocked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.place, self.why)
     }
+}
+
+const REQUEST: &str = "the request body";
+const RESPONSE: &str = "the response body";
+
+fn hidden(place: &'static str) -> impl FnOnce(Hidden) -> Blocked {
+    move |Hidden| Blocked {
+        place,
+        why: "holds a secret inside binary data, which cannot be masked".to_owned(),
+    }
+}
+
+/// Replaces secrets wherever they appear.
+#[derive(Debug, Clone, Default)]
+pub struct Scrubber {
+    finder: Arc<Finder>,
+    hosts: Arc<HostRules>,
 }
 
 impl Scrubber {
-    /// Longer values first, so that one that contains another goes as a whole.
-    pub fn new(mut secrets: Vec<String>) -> Self {
-        secrets.retain(|secret| secret.len() >= SHORTEST_SECRET);
-        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-        secrets.dedup();
-        Self { secrets }
+    /// Knows these values, what keys look like, and the private hosts that are known by rule.
+    pub fn new(secrets: Vec<String>) -> Self {
+        Self { finder: Arc::new(Finder::new(&secrets)), hosts: Arc::default() }
     }
 
-    /// `text` without secrets.
+    /// Also masks hosts that match one of these globs, as `*.corp.example`.
+    pub fn with_hosts(mut self, globs: &[String]) -> Self {
+        self.hosts = Arc::new(HostRules::new(globs));
+        self
+    }
+
+    /// Masks only what any recorder masks, whatever secrets it knows.
+    pub(crate) fn rules(&self) -> Self {
+        Self { finder: Arc::default(), hosts: Arc::clone(&self.hosts) }
+    }
+
+    /// `text` without secrets; in an address, parameters that are credentials by name go too.
     pub fn text(&self, text: &str) -> String {
-        self.secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, MASK))
+        let masked = self.finder.text(text, MASK);
+        match self.hosts.edits(masked.as_bytes()) {
+            edits if edits.is_empty() => masked,
+            edits => String::from_utf8_lossy(&apply_edits(masked.as_bytes(), &edits)).into_owned(),
+        }
     }
 
-    pub(crate) fn bytes(&self, bytes: Bytes) -> Bytes {
-        self.secrets.iter().fold(bytes, |bytes, secret| {
-            if contains(&bytes, secret.as_bytes()) {
-                replace(&bytes, secret.as_bytes(), MASK.as_bytes()).into()
-            } else {
-                bytes
-            }
-        })
+    fn path(&self, path: &str) -> String {
+        let masked = self.text(path);
+        let Some((path, query)) = masked.split_once('?') else { return masked };
+        let parameter = |pair: &str| match pair.split_once('=') {
+            Some((name, _)) if is_credential(name) => format!("{name}={MASK}"),
+            _ => pair.to_owned(),
+        };
+        format!("{path}?{}", query.split('&').map(parameter).collect::<Vec<_>>().join("&"))
     }
 
+    /// Masks every text in a JSON value, and members that are credentials by name.
     pub(crate) fn json(&self, value: &mut Value) {
         match value {
-            Value::String(text) if self.finds_in(text) => *text = self.text(text),
+            Value::String(text) => {
+                let masked = self.text(text);
+                if masked != *text {
+                    *text = masked;
+                }
+            }
+            // A password may be all digits.
+            Value::Number(number) if self.finder.finds(number.to_string().as_bytes()) => *value = MASK.into(),
             Value::Array(items) => items.iter_mut().for_each(|item| self.json(item)),
             Value::Object(members) => {
-                if members.keys().any(|key| self.finds_in(key)) {
+                if members.keys().any(|key| self.text(key) != *key) {
                     *members =
                         std::mem::take(members).into_iter().map(|(key, v)| (self.text(&key), v)).collect();
                 }
-                members.values_mut().for_each(|member| self.json(member));
+                for (name, member) in members {
+                    match member {
+                        Value::String(text) if is_credential_member(name) => *text = credential(text),
+                        _ => self.json(member),
+                    }
+                }
             }
-            _ => {}
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
     }
 
-    /// Scrubs everything of `recording` that goes to disk.
-    pub fn recording(&self, recording: &mut Recording) {
-        if self.secrets.is_empty() {
-            return;
+    /// Masks everything of `recording` that goes to disk.
+    ///
+    /// # Errors
+    /// [`Blocked`] when something in it cannot be masked; it must not be written then.
+    pub fn recording(&self, recording: &mut Recording) -> Result<(), Blocked> {
+        let Recording { request, answer, .. } = recording;
+        let header = |headers: &[(String, String)], name: &str| {
+            headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone())
+        };
+        if let WireBody::Raw(bytes) = &request.wire.body {
+            let encoding = header(&request.headers, "content-encoding");
+            self.refuse(bytes, encoding.as_deref(), REQUEST)?;
+            // The random boundary was replaced by this word when the request came.
+            if let Some(why) = refused_upload(bytes, "boundary", &self.finder) {
+                return Err(Blocked { place: REQUEST, why: format!("is an upload, and {why}") });
+            }
         }
-        recording.request.url = self.text(&recording.request.url);
-        self.request(&mut recording.request.wire);
-        for (_, value) in recording.request.headers.iter_mut().chain(&mut recording.answer.headers) {
+        let origin =
+            request.url[..request.url.len() - path_of(&request.url).len().min(request.url.len())].to_owned();
+        request.wire.path = path_of(&request.url).to_owned();
+        self.try_request(&mut request.wire)?;
+        request.url = self.text(&origin) + &request.wire.path;
+        for (_, value) in request.headers.iter_mut().chain(&mut answer.headers) {
             *value = self.text(value);
         }
-        self.answer(&mut recording.answer);
+        answer.cut = answer.cut.take().map(|reason| self.text(&reason));
+        self.refuse(&answer.bytes(), answer.header("content-encoding"), RESPONSE)?;
+        self.answer(answer).map_err(hidden(RESPONSE))
     }
 
-    /// Scrubs a request before its key is computed, so that recording and replay agree on the key.
-    pub(crate) fn request(&self, request: &mut super::key::WireRequest) {
-        use super::key::WireBody;
-        request.path = self.text(&request.path);
+    /// Masks a request before its key is computed. What cannot be masked stays; it is refused when it is to be written.
+    pub(crate) fn request(&self, request: &mut WireRequest) {
+        let _ = self.try_request(request);
+    }
+
+    fn try_request(&self, request: &mut WireRequest) -> Result<(), Blocked> {
+        request.path = self.path(&request.path);
         match &mut request.body {
             WireBody::Json(value) => self.json(value),
-            WireBody::Raw(bytes) => *bytes = self.bytes(std::mem::take(bytes)),
+            WireBody::Raw(bytes) => {
+                if let Some(masked) = self.bytes(bytes).map_err(hidden(REQUEST))? {
+                    *bytes = masked.into();
+                }
+            }
             WireBody::Empty => {}
+        }
+        Ok(())
+    }
+
+    /// Refuses bodies that cannot be looked into, and packed or binary ones that hold a secret.
+    fn refuse(&self, body: &[u8], encoding: Option<&str>, place: &'static str) -> Result<(), Blocked> {
+        let blocked = |why: String| Err(Blocked { place, why });
+        match inside(body, encoding) {
+            Inside::Sealed(how) => blocked(format!("is {how}, so it cannot be searched for secrets")),
+            Inside::Unpacked(bytes) if self.holds(&bytes) => {
+                blocked("is compressed and holds a secret".to_owned())
+            }
+            Inside::Plain if std::str::from_utf8(body).is_err() && !is_upload(body) && self.holds(body) => {
+                blocked("is binary and holds a secret, which cannot be masked".to_owned())
+            }
+            Inside::Plain | Inside::Unpacked(_) => Ok(()),
         }
     }
 
-    fn answer(&self, answer: &mut Answer) {
+    /// `bytes` without secrets and still JSON when they were; `None` when nothing is to be masked.
+    fn bytes(&self, bytes: &[u8]) -> Result<Option<Vec<u8>>, Hidden> {
+        let mut out = self.finder.masked(bytes, MASK)?;
+        let edits = self.hosts.edits(out.as_deref().unwrap_or(bytes));
+        if !edits.is_empty() {
+            out = Some(apply_edits(out.as_deref().unwrap_or(bytes), &edits));
+        }
+        let Ok(before) = serde_json::from_slice::<Value>(bytes) else { return Ok(out) };
+        let current = out.as_deref().unwrap_or(bytes);
+        // The mask is text, so it breaks the JSON where it stands for a number.
+        let mut value = serde_json::from_slice(current).unwrap_or(before);
+        let unmasked = value.clone();
+        self.json(&mut value);
+        let is_json = serde_json::from_slice::<Value>(current).is_ok();
+        Ok(if value == unmasked && is_json { out } else { Some(value.to_string().into_bytes()) })
+    }
+
+    pub(crate) fn answer(&self, answer: &mut Answer) -> Result<(), Hidden> {
         match &mut answer.body {
-            AnswerBody::Whole(bytes) => *bytes = self.bytes(std::mem::take(bytes)),
-            AnswerBody::Chunks(chunks) => {
-                for secret in &self.secrets {
-                    join_split(chunks, secret.as_bytes());
-                }
-                for chunk in chunks {
-                    chunk.bytes = self.bytes(std::mem::take(&mut chunk.bytes));
+            AnswerBody::Whole(bytes) => {
+                if std::str::from_utf8(bytes).is_ok()
+                    && let Some(masked) = self.bytes(bytes)?
+                {
+                    *bytes = masked.into();
                 }
             }
+            AnswerBody::Chunks(parts) => {
+                for _ in 0..ROUNDS {
+                    let joined = chunks::joined(parts);
+                    let edits = self.stream_edits(&joined)?;
+                    if edits.is_empty() {
+                        return Ok(());
+                    }
+                    chunks::apply(parts, &edits);
+                }
+                return Err(Hidden);
+            }
         }
+        Ok(())
+    }
+
+    /// What to replace in the bytes of a stream.
+    fn stream_edits(&self, body: &Bytes) -> Result<Vec<Edit>, Hidden> {
+        let edits = self.finder.edits(body, MASK)?;
+        if !edits.is_empty() {
+            return Ok(edits);
+        }
+        let edits = self.hosts.edits(body);
+        if !edits.is_empty() {
+            return Ok(edits);
+        }
+        let before = payloads(body);
+        let mut after = payloads(body);
+        after.iter_mut().for_each(|payload| self.json(&mut payload.value));
+        mask_spread(&mut after, &self.finder, MASK)?;
+        let changed = before.into_iter().zip(after).filter(|(old, new)| old.value != new.value);
+        Ok(changed
+            .map(|(_, new)| Edit { range: new.range, with: format!(" {}", new.value).into_bytes() })
+            .collect())
+    }
+
+    fn holds(&self, bytes: &[u8]) -> bool {
+        self.finder.finds(bytes) || !self.hosts.edits(bytes).is_empty()
     }
 
     /// Whether a text holds a secret; also the last check before a file is written.
     pub(crate) fn finds_in(&self, text: &str) -> bool {
-        self.secrets.iter().any(|secret| text.contains(secret))
+        self.holds(text.as_bytes())
     }
 }
 
-fn contains(haystack: &[u8], needle: &[u8]) -> bool {
-    haystack.windows(needle.len()).any(|window| window == needle)
+fn is_upload(body: &[u8]) -> bool {
+    body.starts_with(b"--boundary")
 }
 
-/// Joins the chunks over which a secret is spread, since it can only be replaced in one piece.
-fn join_split(chunks: &mut Vec<AnswerChunk>, secret: &[u8]) {
-    let joined: Vec<u8> = chunks.iter().flat_map(|chunk| chunk.bytes.iter().copied()).collect();
-    let mut found = Vec::new();
-    let mut from = 0;
-    while let Some(at) = joined[from..].windows(secret.len()).position(|window| window == secret) {
-        found.push((from + at, from + at + secret.len()));
-        from += at + secret.len();
+fn is_credential(name: &str) -> bool {
+    let name = name.to_ascii_lowercase().replace('-', "_");
+    CREDENTIALS.contains(&name.as_str())
+}
+
+fn is_credential_member(name: &str) -> bool {
+    is_credential(name) && !ONLY_IN_ADDRESSES.contains(&name.to_ascii_lowercase().as_str())
+}
+
+/// A credential's value masked, but for the scheme before it.
+fn credential(value: &str) -> String {
+    match value.split_once(' ') {
+        Some((scheme @ ("Bearer" | "bearer" | "Basic" | "basic"), _)) => format!("{scheme} {MASK}"),
+        _ => MASK.to_owned(),
     }
-    if found.is_empty() {
-        return;
-    }
-    let mut offset = 0;
-    let mut out: Vec<AnswerChunk> = Vec::with_capacity(chunks.len());
-    for chunk in chunks.drain(..) {
-        let inside = found.iter().any(|(start, end)| *start < offset && offset < *end);
-        offset += chunk.bytes.len();
-        match out.last_mut() {
-            Some(last) if inside => last.bytes = [&last.bytes[..], &chunk.bytes[..]].concat().into(),
-            _ => out.push(chunk),
-        }
-    }
-    *chunks = out;
 }
 
 #[cfg(test)]
@@ -172,9 +340,35 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::record::recording::AnswerChunk;
 
     fn scrubber() -> Scrubber {
-        Scrubber::new(vec!["s3cr3t-value".into(), "s3cr3t-value-long".into(), "fake".into()])
+        Scrubber::new(vec![
+            "s3cr3t-value".into(),
+            "s3cr3t-value-long".into(),
+            "fake".into(),
+            "90210777".into(),
+        ])
+    }
+
+    fn chunked(parts: &[&'static str]) -> Answer {
+        let chunk = |text: &&'static str| AnswerChunk {
+            gap: Duration::ZERO,
+            bytes: Bytes::from_static(text.as_bytes()),
+        };
+        Answer {
+            status: 200,
+            headers: vec![],
+            wait: Duration::ZERO,
+            body: AnswerBody::Chunks(parts.iter().map(chunk).collect()),
+            cut: None,
+        }
+    }
+
+    fn scrubbed(mut answer: Answer) -> Vec<String> {
+        scrubber().answer(&mut answer).unwrap();
+        let AnswerBody::Chunks(chunks) = answer.body else { panic!("still chunks") };
+        chunks.iter().map(|chunk| std::str::from_utf8(&chunk.bytes).unwrap().to_owned()).collect()
     }
 
     #[test]
@@ -183,29 +377,66 @@ mod tests {
     }
 
     #[test]
-    fn json_keys_and_values_are_scrubbed() {
-        let mut value = json!({"a": ["x s3cr3t-value y"], "s3cr3t-value": {"b": 1}});
+    fn json_keys_values_numbers_and_credentials_are_scrubbed() {
+        let mut value = json!({
+            "a": ["x s3cr3t-value y", 90210777], "s3cr3t-value": {"b": 1}, "token": "word",
+            "headers": {"Authorization": "Bearer x", "X-API-Key": "y"}, "password": {"type": "string"},
+        });
         scrubber().json(&mut value);
-        assert_eq!(value, json!({"a": ["x <secret> y"], "<secret>": {"b": 1}}));
+        let expected = json!({
+            "a": ["x <secret> y", "<secret>"], "<secret>": {"b": 1}, "token": "word",
+            "headers": {"Authorization": "Bearer <secret>", "X-API-Key": "<secret>"}, "password": {"type": "string"},
+        });
+        assert_eq!(value, expected);
+    }
+
+    #[test]
+    fn masked_json_is_still_json() {
+        let masked =
+            |text: &str| String::from_utf8(scrubber().bytes(text.as_bytes()).unwrap().unwrap()).unwrap();
+        assert_eq!(masked("{ \"a\": \"s3cr3t-value\" }"), "{ \"a\": \"<secret>\" }", "the layout stays");
+        assert_eq!(masked("{\"a\": 90210777}"), r#"{"a":"<secret>"}"#);
+        assert_eq!(scrubber().bytes(b"{\"a\": 1}"), Ok(None));
+    }
+
+    #[test]
+    fn parameters_of_an_address_go_by_their_names() {
+        assert_eq!(
+            scrubber().path("/v1/x?key=1&a=2&API-Key=&sig=%41"),
+            "/v1/x?key=<secret>&a=2&API-Key=<secret>&sig=<secret>"
+        );
+        assert_eq!(scrubber().path("/v1/s3cr3t%2Dvalue/x"), "/v1/<secret>/x");
     }
 
     #[test]
     fn a_secret_spread_over_chunks_is_found() {
-        let chunk = |text: &'static str| AnswerChunk {
-            gap: Duration::ZERO,
-            bytes: Bytes::from_static(text.as_bytes()),
+        assert_eq!(scrubbed(chunked(&["a s3c", "r3t-", "value b", "c"])), ["a <secret> b", "c"]);
+    }
+
+    #[test]
+    fn a_secret_spread_over_events_is_found() {
+        let events =
+            ["data: {\"delta\":\"s3cr3t\"}\n\n", "data: {\"delta\":\"-value.\"}\n\n", "data: [DONE]\n\n"];
+        let expected =
+            ["data: {\"delta\":\"<secret>\"}\n\n", "data: {\"delta\":\".\"}\n\n", "data: [DONE]\n\n"];
+        assert_eq!(scrubbed(chunked(&events)), expected);
+    }
+
+    #[test]
+    fn what_cannot_be_masked_blocks() {
+        let refused = |body: &[u8], encoding| {
+            let found = scrubber().refuse(body, encoding, RESPONSE);
+            found.map_or_else(|blocked| blocked.to_string(), |()| "fine".to_owned())
         };
-        let mut answer = Answer {
-            status: 200,
-            headers: vec![],
-            wait: Duration::ZERO,
-            body: AnswerBody::Chunks(vec![chunk("a s3c"), chunk("r3t-"), chunk("value b"), chunk("c")]),
-            cut: None,
-        };
-        scrubber().answer(&mut answer);
-        let AnswerBody::Chunks(chunks) = answer.body else { panic!("still chunks") };
-        let texts: Vec<_> = chunks.iter().map(|c| std::str::from_utf8(&c.bytes).unwrap()).collect();
-        assert_eq!(texts, ["a <secret> b", "c"]);
+        assert_eq!(
+            refused(b"\xff s3cr3t-value", None),
+            "the response body is binary and holds a secret, which cannot be masked"
+        );
+        assert_eq!(
+            refused(b"?", Some("br")),
+            "the response body is compressed with br, so it cannot be searched for secrets"
+        );
+        assert_eq!(refused(b"\xff\xfe harmless", None), "fine");
     }
 
     #[test]

@@ -14,7 +14,8 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::calls::{Arrival, CallResult, InFlight, tokens_in};
 use super::forward::{Forwarder, end_to_end, outbound_headers};
-use super::key::{BOUNDARY, WireRequest, multipart_boundary};
+use super::key::{BOUNDARY, multipart_boundary};
+use super::prepare::Prepared;
 use super::recorder::Recorder;
 use super::recording::{Answer, AnswerBody, AnswerChunk, Meta, RecordedRequest, Recording};
 use super::redact::{keeps_request_header, keeps_response_header};
@@ -34,7 +35,7 @@ const STREAMS: [&str; 4] =
 /// A request on its way: everything that answering it needs.
 pub(crate) struct Exchange {
     pub(crate) arrival: Arrival,
-    pub(crate) wire: WireRequest,
+    pub(crate) prepared: Arc<Prepared>,
     pub(crate) url: String,
     pub(crate) method: Method,
     /// As they came from the stack.
@@ -107,9 +108,20 @@ impl Forwarding {
         *response.status_mut() = status;
         *response.headers_mut() = headers.clone();
         response.extensions_mut().insert(FromProvider);
-        let _ = head.send(response);
-        let drained = drain(upstream, to_client, sent).await;
+        // Without a body, the head is the end.
+        let is_whole = upstream.content_length() == Some(0) || status == StatusCode::NO_CONTENT;
+        let mut head = Some((head, response));
+        if !is_whole && let Some((head, response)) = head.take() {
+            let _ = head.send(response);
+        }
+        let (drained, end) = drain(upstream, &to_client, sent).await;
         self.finish(status, &headers, drained).await;
+        if let Some((head, response)) = head {
+            let _ = head.send(response);
+        }
+        if let Some(end) = end {
+            let _ = to_client.send(end).await;
+        }
     }
 
     /// Records and logs a call whose answer has ended.
@@ -127,7 +139,7 @@ impl Forwarding {
                 let headers = exchange.headers.iter().filter(|(name, _)| keeps_request_header(name.as_str()));
                 let recording = Recording {
                     request: RecordedRequest {
-                        wire: exchange.wire,
+                        wire: exchange.prepared.wire.clone(),
                         url: exchange.url,
                         headers: without_boundary(texts(headers)),
                     },
@@ -150,17 +162,25 @@ async fn store(recorder: Arc<Recorder>, recording: Recording, caller: Caller) ->
     }
 }
 
+type Passed = Result<Bytes, std::io::Error>;
+
 /// Reads an answer to its end, passing each chunk on as it comes, for as long as somebody wants it.
+///
+/// What tells the client that the answer is complete is returned instead of being passed on: the chunk that fills the
+/// announced length, or the break. A client that has seen the end can then rely on the recording: it is stored first.
+/// Where no length is announced, closing the channel is what tells.
 async fn drain(
     upstream: reqwest::Response,
-    to_client: mpsc::Sender<Result<Bytes, std::io::Error>>,
+    to_client: &mpsc::Sender<Passed>,
     sent: Instant,
-) -> Drained {
+) -> (Drained, Option<Passed>) {
+    let announced = upstream.content_length();
+    let mut end = None;
     let mut drained = Drained { chunks: Vec::new(), cut: None, too_large: false };
     let (mut last, mut size) = (sent, 0);
     let mut stream = upstream.bytes_stream();
     let mut tail = Tail::default();
-    while let Some(next) = following(&mut stream, &to_client, tail.is_done()).await {
+    while let Some(next) = following(&mut stream, to_client, tail.is_done()).await {
         let now = Instant::now();
         match next {
             Ok(bytes) => {
@@ -171,18 +191,22 @@ async fn drain(
                     drained.chunks.push(AnswerChunk { gap, bytes: bytes.clone() });
                 }
                 tail.push(&bytes);
-                let _ = to_client.send(Ok(bytes)).await;
+                if announced == Some(size as u64) {
+                    end = Some(Ok(bytes));
+                } else {
+                    let _ = to_client.send(Ok(bytes)).await;
+                }
             }
             Err(source) => {
                 let reason = without_url(&source);
-                let _ = to_client.send(Err(std::io::Error::other(reason.clone()))).await;
+                end = Some(Err(std::io::Error::other(reason.clone())));
                 drained.cut = Some(reason);
                 break;
             }
         }
         last = now;
     }
-    drained
+    (drained, end)
 }
 
 /// The next piece. A client that leaves after `[DONE]` has all there is, and many do; a provider that keeps the

@@ -55,7 +55,10 @@ pub(crate) fn list(dir: &Path, problems: &mut Vec<RecordingProblem>) -> Vec<List
             if name.as_encoded_bytes().starts_with(b".") {
                 continue;
             }
-            if path.is_dir() {
+            // The listing says what most entries are; only a link must be looked at.
+            let is_folder =
+                entry.file_type().is_ok_and(|kind| kind.is_dir() || kind.is_symlink() && path.is_dir());
+            if is_folder {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "json") {
                 listed.extend(stat(dir, &path));

@@ -41,7 +41,7 @@ pub fn scrub(value: Value, scrubber: &Scrubber) -> Result<Option<Scrubbed>, Prob
 /// # Errors
 /// Why it is not certain that nothing secret is left.
 pub fn apply(scrubber: &Scrubber, recording: &mut Recording) -> Result<(), String> {
-    scrubber.recording(recording);
+    scrubber.recording(recording).map_err(|blocked| blocked.to_string())?;
     if scrubber.finds_in(&recording.to_json()) {
         Err("it would still hold a secret value".to_owned())
     } else {

@@ -10,14 +10,14 @@ use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
 use serde_json::json;
 
-use super::calls::{Arrival, CallLog, CallResult, tokens_in};
+use super::calls::{Arrival, CallLog, CallResult};
 use super::connection::Breaker;
 use super::damage::damage;
 use super::faulty;
 use super::forward::Forwarder;
-use super::key::{WireBody, WireRequest};
 use super::miss::Miss;
 use super::pacing::{ReplaySpeed, paced, wait};
+use super::prepare::Requests;
 use super::recorder::Recorder;
 use super::recording::{Answer, AnswerBody};
 use super::redact::Scrubber;
@@ -49,6 +49,7 @@ pub(crate) struct Shared {
     pub(crate) speed: ReplaySpeed,
     pub(crate) trials: Arc<ActiveTrials>,
     pub(crate) log: Arc<CallLog>,
+    pub(crate) prepared: Requests,
 }
 
 /// A provider's address, taken apart.
@@ -112,16 +113,19 @@ async fn respond(shared: &Arc<Shared>, exchange: Exchange) -> Response {
     match &shared.engine {
         Engine::Replay(replay) => {
             let replay = Arc::clone(replay);
-            let caller = exchange.arrival.caller.clone();
-            let wire = exchange.wire;
-            let found = blocking(move || replay.get(&wire, &caller)).await;
+            let (prepared, caller) = (exchange.prepared, exchange.arrival.caller.clone());
+            let found = match replay.shelf().at_once(&prepared, &caller) {
+                Ok(hit) => Ok(Ok(hit)),
+                Err(chosen) => blocking(move || replay.answer(&prepared, &caller, chosen)).await,
+            };
             answer(shared, &exchange.arrival, found).await
         }
         Engine::Record { recorder, client, if_missing } => {
             if *if_missing {
-                let (store, caller, wire) =
-                    (Arc::clone(recorder), exchange.arrival.caller.clone(), exchange.wire.clone());
-                if let Ok(Some(hit)) = blocking(move || store.find(&wire, &caller)).await {
+                let (store, caller, prepared) =
+                    (Arc::clone(recorder), exchange.arrival.caller.clone(), Arc::clone(&exchange.prepared));
+                let find = move || store.shelf().find(&prepared, &caller).ok();
+                if let Ok(Some(hit)) = blocking(find).await {
                     return answer(shared, &exchange.arrival, Ok(Ok(hit))).await;
                 }
             }
@@ -167,26 +171,21 @@ async fn accept(shared: &Shared, request: Request) -> Result<Exchange, Box<Respo
     };
     let path = format!("{}{rest}", provider.base_path);
     let content_type = parts.headers.get("content-type").and_then(|value| value.to_str().ok());
-    let mut wire = WireRequest {
-        provider: provider.name.clone(),
-        method,
-        path: path.clone(),
-        body: WireBody::decode(content_type, body.clone()),
-    };
-    shared.scrubber.request(&mut wire);
+    let parts_of_key = [provider.name.as_str(), method.as_str(), path.as_str()];
+    let prepared = shared.prepared.prepare(&shared.scrubber, parts_of_key, content_type, &body);
     let arrival = Arrival {
         provider: provider.name.clone(),
-        method: wire.method.clone(),
-        path: wire.path.clone(),
-        body: wire.body.json().cloned(),
-        fault: caller.attempt.faults.meet(&provider.name, &wire.path),
+        method: prepared.wire.method.clone(),
+        path: prepared.wire.path.clone(),
+        body: prepared.body.clone(),
+        fault: caller.attempt.faults.meet(&provider.name, &prepared.wire.path),
         caller,
         at,
         since,
     };
     Ok(Exchange {
         arrival,
-        wire,
+        prepared,
         url: format!("{}{path}", provider.origin),
         method: parts.method,
         headers: parts.headers,
@@ -226,7 +225,7 @@ async fn answer(
     });
     match found {
         Ok(Ok(hit)) => {
-            let tokens = tokens_in(&hit.answer.bytes());
+            let tokens = hit.tokens;
             let result = CallResult::Hit { file: hit.file, normalisers: hit.normalisers, scope: hit.scope };
             log.push(arrival.call(hit.answer.status, result, tokens));
             replayed(hit.answer, arrival.since, shared.speed).await

@@ -156,6 +156,7 @@ async fn every_recording_is_served_over_http() {
         providers: names.iter().map(provider).collect(),
         setup: None,
         secrets: vec![],
+        mask_hosts: vec![],
         port: 0,
         replay_speed: crate::record::ReplaySpeed::FAST,
     };

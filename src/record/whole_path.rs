@@ -87,6 +87,7 @@ async fn proxy(mode: Mode, dir: &Path, base_url: &str) -> Proxy {
         }],
         setup: Some("gpt".into()),
         secrets: vec![KEY.into()],
+        mask_hosts: vec![],
         port: 0,
         replay_speed: ReplaySpeed::FAST,
     };
@@ -450,6 +451,7 @@ async fn bad_options_are_refused() {
         }],
         setup: None,
         secrets: vec![],
+        mask_hosts: vec![],
         port: 0,
         replay_speed: ReplaySpeed::FAST,
     };
@@ -485,7 +487,7 @@ async fn calls_are_attributed_to_their_trials() {
     assert!(matches!(&boot[..], [call] if call.path == "/v1/chat/completions" && call.query == "x=1"));
     assert!(proxy.take_calls("a").is_empty());
     let own = proxy.take_calls("b");
-    assert!(matches!(&own[..], [call] if call.body.as_ref() == Some(&chat("hi"))));
+    assert!(matches!(&own[..], [call] if call.body.as_deref() == Some(&chat("hi"))));
     let unknown = proxy.take_unattributed_calls();
     assert!(matches!(&unknown[..], [call] if call.suspects == ["a", "b"]));
     assert!(proxy.take_unattributed_calls().is_empty());
