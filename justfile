@@ -27,5 +27,12 @@ replay-offline suite="base":
     cargo build
     scripts/offline.sh target/debug/runner --suite={{ suite }} --setup=llama-cpp
 
+# Figures that a change to the store must not spoil; on an idle machine.
+figures:
+    scripts/secrets-check.sh
+    scripts/kill9.sh
+    scripts/store-bench.sh
+    scripts/throughput.sh
+
 real-stack:
     scripts/real-stack/check.sh

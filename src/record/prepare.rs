@@ -116,6 +116,8 @@ impl Requests {
                 return prepared;
             }
         }
+        // A copy: what came over the wire is a slice of a much larger buffer, which it would keep alive.
+        let body = &Bytes::copy_from_slice(body);
         let (provider, method, path) = (provider.to_owned(), method.to_owned(), path.to_owned());
         let raw = WireRequest {
             provider: provider.clone(),
