@@ -143,9 +143,9 @@ async fn accept(shared: &Shared, request: Request) -> Result<Exchange, Box<Respo
     let prepared = shared.prepared.prepare(&shared.scrubber, parts_of_key, content_type, &body);
     let arrival = Arrival {
         provider: provider.name.clone(),
-        method: prepared.wire.method.clone(),
-        path: prepared.wire.path.clone(),
-        body: prepared.body.clone(),
+        method: prepared.method.clone(),
+        path: prepared.path.clone(),
+        body: prepared.json(),
         caller,
         at,
         since,
