@@ -37,5 +37,12 @@ record suite="base" mode="record-if-missing":
     scripts/live-model/start.sh
     target/debug/runner --suite={{ suite }} --setup=llama-cpp --inference-mode={{ mode }}; status=$?; scripts/live-model/stop.sh; exit $status
 
+# Figures that a change to the store must not spoil; on an idle machine.
+figures:
+    scripts/secrets-check.sh
+    scripts/kill9.sh
+    scripts/store-bench.sh
+    scripts/throughput.sh
+
 real-stack:
     scripts/real-stack/check.sh

@@ -86,7 +86,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Recent<K, V> {
 
 /// About how many bytes of memory a JSON value takes.
 pub(crate) fn weight_of(value: &Value) -> usize {
-    const NODE: usize = 48;
+    const NODE: usize = 80;
     NODE + match value {
         Value::String(text) => text.len(),
         Value::Array(items) => items.iter().map(weight_of).sum(),

@@ -82,6 +82,13 @@ impl Catalogue {
         self.by_key.values().flatten()
     }
 
+    /// Whether only one recording has this exact key, and was made for no trial: whoever asks gets it.
+    pub(crate) fn is_settled(&self, key: &str) -> bool {
+        let is_anybodys =
+            |entry: &Entry| !entry.is_model_list && matches!(&entry.owners[..], [Owner { id: None, .. }]);
+        self.by_key.get(key).is_some_and(|found| matches!(&found[..], [entry] if is_anybodys(entry)))
+    }
+
     /// Whether a recording has this exact key.
     pub(crate) fn has(&self, key: &str) -> bool {
         self.by_key.get(key).is_some_and(|found| !found.is_empty())

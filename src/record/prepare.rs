@@ -8,10 +8,11 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::cache::{Recent, weight_of};
-use super::entry::{Loaded, keys_of};
+use super::entry::keys_of;
 use super::key::{WireBody, WireRequest};
 use super::redact::Scrubber;
 use super::scope::lock;
+use super::store::Kept;
 
 /// Bytes of requests that are kept ready, roughly.
 const KEPT: usize = 14 * 1024 * 1024;
@@ -19,53 +20,97 @@ const KEPT: usize = 14 * 1024 * 1024;
 /// Confirmed matches that are remembered for one request.
 const MOST_CONFIRMED: usize = 8;
 
-/// A request with its keys.
+/// A request with its keys. Kept by the thousand, so its body is held once.
 #[derive(Debug)]
 pub(crate) struct Prepared {
-    /// Without secrets.
-    pub(crate) wire: WireRequest,
     pub(crate) key: String,
     pub(crate) levels: Vec<String>,
-    /// The JSON body of `wire`, to be shared.
-    pub(crate) body: Option<Arc<Value>>,
+    pub(crate) provider: String,
+    pub(crate) method: String,
+    /// Path with query, without secrets, as the body.
+    pub(crate) path: String,
+    body: Body,
     /// Where masking changed it: the request with less masked, and last as it came. What was recorded without knowing
     /// the secret has one of their keys.
     pub(crate) others: Vec<Prepared>,
-    confirmed: Mutex<Vec<(Weak<Loaded>, Vec<&'static str>)>>,
+    confirmed: Mutex<Vec<(Weak<Kept>, Vec<&'static str>)>>,
+    settled: Mutex<Option<Weak<Kept>>>,
+}
+
+#[derive(Debug)]
+enum Body {
+    Empty,
+    Json(Arc<Value>),
+    Raw(Bytes),
 }
 
 impl Prepared {
     /// `others` are the request with less masked.
     pub(crate) fn new(wire: WireRequest, others: Vec<WireRequest>) -> Self {
         let (key, levels) = keys_of(&wire);
+        let WireRequest { provider, method, path, body } = wire;
         Self {
             key,
             levels,
-            body: wire.body.json().cloned().map(Arc::new),
-            wire,
+            provider,
+            method,
+            path,
+            body: match body {
+                WireBody::Empty => Body::Empty,
+                WireBody::Json(value) => Body::Json(Arc::new(value)),
+                WireBody::Raw(bytes) => Body::Raw(bytes),
+            },
             others: others.into_iter().map(|other| Self::new(other, Vec::new())).collect(),
             confirmed: Mutex::default(),
+            settled: Mutex::default(),
         }
     }
 
-    /// What `confirm` says of a recording, remembered.
-    pub(crate) fn confirmed<E>(
-        &self,
-        loaded: &Arc<Loaded>,
-        confirm: impl FnOnce() -> Result<Vec<&'static str>, E>,
-    ) -> Result<Vec<&'static str>, E> {
-        // A weak reference keeps its allocation, so no other recording can have the same address.
-        let is_same = |other: &Weak<Loaded>| std::ptr::eq(other.as_ptr(), Arc::as_ptr(loaded));
-        if let Some((_, names)) = lock(&self.confirmed).iter().find(|(other, _)| is_same(other)) {
-            return Ok(names.clone());
+    /// The JSON body, to be shared.
+    pub(crate) fn json(&self) -> Option<Arc<Value>> {
+        match &self.body {
+            Body::Json(value) => Some(Arc::clone(value)),
+            Body::Empty | Body::Raw(_) => None,
         }
-        let names = confirm()?;
+    }
+
+    /// The request as a value of its own.
+    pub(crate) fn wire(&self) -> WireRequest {
+        WireRequest {
+            provider: self.provider.clone(),
+            method: self.method.clone(),
+            path: self.path.clone(),
+            body: match &self.body {
+                Body::Empty => WireBody::Empty,
+                Body::Json(value) => WireBody::Json(Value::clone(value)),
+                Body::Raw(bytes) => WireBody::Raw(bytes.clone()),
+            },
+        }
+    }
+
+    /// The normalisers with which this request is known to match a recording.
+    pub(crate) fn confirmed(&self, kept: &Arc<Kept>) -> Option<Vec<&'static str>> {
+        // A weak reference keeps its allocation, so no other recording can have the same address.
+        let is_same = |other: &Weak<Kept>| std::ptr::eq(other.as_ptr(), Arc::as_ptr(kept));
+        let confirmed = lock(&self.confirmed);
+        confirmed.iter().find(|(other, _)| is_same(other)).map(|(_, names)| names.clone())
+    }
+
+    pub(crate) fn confirm(&self, kept: &Arc<Kept>, names: Vec<&'static str>) {
         let mut confirmed = lock(&self.confirmed);
         if confirmed.len() == MOST_CONFIRMED {
             confirmed.remove(0);
         }
-        confirmed.push((Arc::downgrade(loaded), names.clone()));
-        Ok(names)
+        confirmed.push((Arc::downgrade(kept), names));
+    }
+
+    /// The recording that answers this request exactly, whoever asks; known once [`Prepared::settle`] was told.
+    pub(crate) fn settled(&self) -> Option<Arc<Kept>> {
+        lock(&self.settled).as_ref()?.upgrade()
+    }
+
+    pub(crate) fn settle(&self, kept: &Arc<Kept>) {
+        *lock(&self.settled) = Some(Arc::downgrade(kept));
     }
 }
 
@@ -116,6 +161,8 @@ impl Requests {
                 return prepared;
             }
         }
+        // A copy: what came over the wire is a slice of a much larger buffer, which it would keep alive.
+        let body = &Bytes::copy_from_slice(body);
         let (provider, method, path) = (provider.to_owned(), method.to_owned(), path.to_owned());
         let raw = WireRequest {
             provider: provider.clone(),
@@ -136,8 +183,8 @@ impl Requests {
         let prepared = Arc::new(Prepared::new(wire, others));
         let raw =
             Raw { provider, method, path, content_type: content_type.map(str::to_owned), body: body.clone() };
-        let json = prepared.body.as_deref().map_or(0, weight_of);
-        let weight = 1024 + body.len() + 2 * (1 + prepared.others.len()) * json;
+        let json = prepared.json().as_deref().map_or(0, weight_of);
+        let weight = 1024 + body.len() + (1 + prepared.others.len()) * (json + 1024);
         lock(&self.recent).insert(hash, (Arc::new(raw), Arc::clone(&prepared)), weight);
         prepared
     }
@@ -157,7 +204,7 @@ mod tests {
         let plain = prepare(r#"{"a":1}"#);
         assert!(Arc::ptr_eq(&plain, &prepare(r#"{"a":1}"#)) && plain.others.is_empty());
         let masked = prepare(r#"{"a":"s3cr3t-value"}"#);
-        assert_eq!(masked.body.as_deref(), Some(&serde_json::json!({"a": "<secret>"})));
+        assert_eq!(masked.json().as_deref(), Some(&serde_json::json!({"a": "<secret>"})));
         assert_ne!(masked.others[0].key, masked.key);
     }
 }

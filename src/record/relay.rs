@@ -139,7 +139,7 @@ impl Forwarding {
                 let headers = exchange.headers.iter().filter(|(name, _)| keeps_request_header(name.as_str()));
                 let recording = Recording {
                     request: RecordedRequest {
-                        wire: exchange.prepared.wire.clone(),
+                        wire: exchange.prepared.wire(),
                         url: exchange.url,
                         headers: without_boundary(texts(headers)),
                     },

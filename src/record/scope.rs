@@ -63,9 +63,12 @@ impl Attempt {
     /// Counts one more answer for `key`, and says how many there were before.
     pub(crate) fn take(&self, key: &str) -> usize {
         let mut taken = lock(&self.taken);
-        let count = taken.entry(key.to_owned()).or_insert(0);
-        *count += 1;
-        *count - 1
+        if let Some(count) = taken.get_mut(key) {
+            *count += 1;
+            return *count - 1;
+        }
+        taken.insert(key.to_owned(), 1);
+        0
     }
 }
 

@@ -175,10 +175,10 @@ async fn accept(shared: &Shared, request: Request) -> Result<Exchange, Box<Respo
     let prepared = shared.prepared.prepare(&shared.scrubber, parts_of_key, content_type, &body);
     let arrival = Arrival {
         provider: provider.name.clone(),
-        method: prepared.wire.method.clone(),
-        path: prepared.wire.path.clone(),
-        body: prepared.body.clone(),
-        fault: caller.attempt.faults.meet(&provider.name, &prepared.wire.path),
+        method: prepared.method.clone(),
+        path: prepared.path.clone(),
+        body: prepared.json(),
+        fault: caller.attempt.faults.meet(&provider.name, &prepared.path),
         caller,
         at,
         since,

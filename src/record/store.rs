@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
-use super::cache::{Recent, weight_of};
+use super::cache::Recent;
 use super::calls::{Tokens, tokens_in};
 use super::catalogue::{Catalogue, Choice, ScopeTier};
 use super::entry::{self, Entry, Loaded};
@@ -57,10 +57,13 @@ const TRUSTED: Duration = Duration::from_secs(1);
 /// Recordings with masks that are read for a request which nothing else answers.
 const MOST_MASKED: usize = 200;
 
-/// A recording that was read lately.
+/// A recording that was read lately. Its request is not kept, only its key.
 #[derive(Debug)]
-struct Kept {
-    loaded: Arc<Loaded>,
+pub(crate) struct Kept {
+    file: String,
+    answer: Answer,
+    /// The exact key of its request.
+    key: String,
     tokens: Option<Tokens>,
     listed: Option<Listed>,
     /// When the file was last seen to be as it was read.
@@ -76,8 +79,8 @@ pub(crate) struct Chosen {
 }
 
 impl Chosen {
-    fn request<'a>(&self, prepared: &'a Prepared) -> &'a WireRequest {
-        self.other.and_then(|other| prepared.others.get(other)).map_or(&prepared.wire, |other| &other.wire)
+    fn request<'a>(&self, prepared: &'a Prepared) -> &'a Prepared {
+        self.other.and_then(|other| prepared.others.get(other)).unwrap_or(prepared)
     }
 }
 
@@ -110,7 +113,7 @@ impl Replay {
         caller: &Caller,
         chosen: Chosen,
     ) -> Result<Hit, Box<Miss>> {
-        let explain = |reason| Box::new(self.shelf.explain(&prepared.wire, caller, reason, &prepared.key));
+        let explain = |reason| Box::new(self.shelf.explain(&prepared.wire(), caller, reason, &prepared.key));
         self.shelf.answer(prepared, caller, chosen).map_err(explain)
     }
 
@@ -151,45 +154,79 @@ impl Shelf {
     /// A recording that was read lately and has not changed since.
     fn kept(&self, file: &str) -> Option<Arc<Kept>> {
         let kept = lock(&self.answers).get(file)?;
+        self.is_current(&kept).then_some(kept)
+    }
+
+    fn is_current(&self, kept: &Kept) -> bool {
         let mut checked = lock(&kept.checked);
         if checked.elapsed() > TRUSTED {
-            if kept.listed != stat(&self.dir, &self.dir.join(file)) {
-                return None;
+            if kept.listed != stat(&self.dir, &self.dir.join(&kept.file)) {
+                return false;
             }
             *checked = Instant::now();
         }
-        drop(checked);
-        Some(kept)
+        true
+    }
+
+    fn read_file(&self, file: &str) -> Result<Loaded, MissReason> {
+        let path = self.dir.join(file);
+        match entry::load(&path) {
+            Ok(Some(loaded)) => Ok(loaded),
+            // It was a recording when the directory was read.
+            Ok(None) => Err(MissReason::Unusable { problem: format!("{file} is no longer a recording") }),
+            Err(kind) => {
+                let problem = RecordingProblem { file: path, kind }.to_string();
+                Err(MissReason::Unusable { problem })
+            }
+        }
     }
 
     fn load(&self, file: &str) -> Result<Arc<Kept>, MissReason> {
         if let Some(kept) = self.kept(file) {
             return Ok(kept);
         }
-        let path = self.dir.join(file);
         // Before the content: a file that changes in between is then read again next time.
-        let listed = stat(&self.dir, &path);
-        let loaded = match entry::load(&path) {
-            Ok(Some(loaded)) => loaded,
-            // It was a recording when the directory was read.
-            Ok(None) => {
-                return Err(MissReason::Unusable { problem: format!("{file} is no longer a recording") });
-            }
-            Err(kind) => {
-                let problem = RecordingProblem { file: path, kind }.to_string();
-                return Err(MissReason::Unusable { problem });
-            }
-        };
+        let listed = stat(&self.dir, &self.dir.join(file));
+        let loaded = self.read_file(file)?;
         let body = loaded.answer.bytes();
-        let weight = 1024 + body.len() + loaded.request.body.json().map_or(0, weight_of);
+        let weight = 1024 + body.len() * if loaded.answer.is_streaming() { 2 } else { 1 };
         let kept = Arc::new(Kept {
+            file: file.to_owned(),
+            key: loaded.request.key().to_string(),
             tokens: tokens_in(&body),
-            loaded: Arc::new(loaded),
+            answer: loaded.answer,
             listed,
             checked: Mutex::new(Instant::now()),
         });
         lock(&self.answers).insert(file.to_owned(), Arc::clone(&kept), weight);
         Ok(kept)
+    }
+
+    /// Confirms a match on the full requests, since an index may be older than a file, and names what it needed. `None`
+    /// when that needs the file.
+    fn confirmed(request: &Prepared, kept: &Arc<Kept>, level: usize) -> Option<Vec<&'static str>> {
+        if level == 0 && kept.key == request.key {
+            return Some(Vec::new());
+        }
+        request.confirmed(kept)
+    }
+
+    fn confirm(
+        &self,
+        request: &Prepared,
+        kept: &Arc<Kept>,
+        level: usize,
+    ) -> Result<Vec<&'static str>, MissReason> {
+        if let Some(names) = Self::confirmed(request, kept, level) {
+            return Ok(names);
+        }
+        let recorded = self.read_file(&kept.file)?.request;
+        let changed = "the recording changed since the index was made".to_owned();
+        let needed = normalise::needed(&request.wire(), &recorded);
+        let needed = needed.ok_or(MissReason::Unusable { problem: changed })?;
+        let names: Vec<_> = needed.iter().map(|normaliser| normaliser.name).collect();
+        request.confirm(kept, names.clone());
+        Ok(names)
     }
 
     /// Which recording answers; counts as one of the caller's answers. Reads no file.
@@ -217,14 +254,18 @@ impl Shelf {
 
     /// The answer, when giving it needs no file to be read; otherwise what was chosen, for [`Shelf::answer`].
     pub(crate) fn at_once(&self, prepared: &Prepared, caller: &Caller) -> Result<Hit, Chosen> {
+        if let Some(kept) = prepared.settled().filter(|kept| self.is_current(kept)) {
+            return Ok(kept.hit(Vec::new(), ScopeTier::Unscoped));
+        }
         let chosen = self.choose(prepared, caller);
         let Choice::One { entry, level, scope } = &chosen.choice else { return Err(chosen) };
         let Some(kept) = self.kept(&entry.file) else { return Err(chosen) };
         let request = chosen.request(prepared);
-        match prepared.confirmed(&kept.loaded, || confirm(request, &kept.loaded.request, *level)) {
-            Ok(normalisers) => Ok(hit(&kept, &entry.file, normalisers, scope.clone())),
-            Err(_) => Err(chosen),
+        let Some(normalisers) = Self::confirmed(request, &kept, *level) else { return Err(chosen) };
+        if *level == 0 && caller.suspects.is_empty() && self.read().is_settled(&request.key) {
+            prepared.settle(&kept);
         }
+        Ok(kept.hit(normalisers, scope.clone()))
     }
 
     /// The answer, or why there is none and the request's exact key.
@@ -247,16 +288,15 @@ impl Shelf {
             }
             Choice::One { entry, level, scope } => {
                 let kept = self.load(&entry.file)?;
-                let confirm = || confirm(request, &kept.loaded.request, level);
-                let normalisers = prepared.confirmed(&kept.loaded, confirm)?;
-                Ok(hit(&kept, &entry.file, normalisers, scope))
+                let normalisers = self.confirm(request, &kept, level)?;
+                Ok(kept.hit(normalisers, scope))
             }
             Choice::ModelLists { entries, level } => {
                 let lists =
                     entries.iter().map(|entry| self.load(&entry.file)).collect::<Result<Vec<_>, _>>()?;
                 let first = lists.first().ok_or(MissReason::NotRecorded)?;
-                let normalisers = confirm(request, &first.loaded.request, level)?;
-                let answers: Vec<_> = lists.iter().map(|kept| kept.loaded.answer.clone()).collect();
+                let normalisers = self.confirm(request, first, level)?;
+                let answers: Vec<_> = lists.iter().map(|kept| kept.answer.clone()).collect();
                 Ok(Hit {
                     answer: merge_model_lists(&answers),
                     file: entries[0].file.clone(),
@@ -270,11 +310,11 @@ impl Shelf {
 
     /// A recording in which masks stand where the request has words: see [`masked`].
     fn by_masks(&self, prepared: &Prepared, caller: &Caller) -> Result<Hit, MissReason> {
-        let candidates = self.read().masked(&prepared.wire);
-        let requests = || prepared.others.iter().chain([prepared]).map(|request| &request.wire);
+        let requests: Vec<_> = prepared.others.iter().chain([prepared]).map(Prepared::wire).collect();
+        let candidates = self.read().masked(&requests[0]);
         let fits = |entry: &&Arc<Entry>| {
-            let loaded = self.load(&entry.file).ok();
-            loaded.is_some_and(|kept| requests().any(|request| masked::fits(request, &kept.loaded.request)))
+            let recorded = self.read_file(&entry.file).ok().map(|loaded| loaded.request);
+            recorded.is_some_and(|recorded| requests.iter().any(|request| masked::fits(request, &recorded)))
         };
         let found: Vec<_> = candidates.iter().take(MOST_MASKED).filter(fits).cloned().collect();
         let Some(first) = found.first() else { return Err(MissReason::NotRecorded) };
@@ -285,31 +325,14 @@ impl Shelf {
             });
         }
         match Catalogue::choose_among(&found, &first.key, caller) {
-            Choice::One { entry, scope, .. } => {
-                Ok(hit(&*self.load(&entry.file)?, &entry.file, vec![masked::NAME], scope))
-            }
+            Choice::One { entry, scope, .. } => Ok(self.load(&entry.file)?.hit(vec![masked::NAME], scope)),
             _ => Err(MissReason::NotRecorded),
         }
     }
 }
 
-fn hit(kept: &Kept, file: &str, normalisers: Vec<&'static str>, scope: ScopeTier) -> Hit {
-    Hit { answer: kept.loaded.answer.clone(), file: file.to_owned(), normalisers, scope, tokens: kept.tokens }
-}
-
-/// Confirms a match on the full requests, since an index may be older than a file, and names what it needed.
-fn confirm(
-    request: &WireRequest,
-    recorded: &WireRequest,
-    level: usize,
-) -> Result<Vec<&'static str>, MissReason> {
-    if level == 0 && request == recorded {
-        return Ok(Vec::new());
-    }
-    match normalise::needed(request, recorded) {
-        Some(needed) => Ok(needed.iter().map(|normaliser| normaliser.name).collect()),
-        None => {
-            Err(MissReason::Unusable { problem: "the recording changed since the index was made".to_owned() })
-        }
+impl Kept {
+    fn hit(&self, normalisers: Vec<&'static str>, scope: ScopeTier) -> Hit {
+        Hit { answer: self.answer.clone(), file: self.file.clone(), normalisers, scope, tokens: self.tokens }
     }
 }
