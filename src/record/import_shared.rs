@@ -8,8 +8,8 @@ use super::import::plan;
 use super::library::survey;
 use super::recording::Answer;
 use super::scope::{ActiveTrials, TrialTag};
-use super::store::Replay;
 use super::scrub::apply;
+use super::store::Replay;
 use super::verify::verify;
 use super::{Scrubber, WireRequest};
 

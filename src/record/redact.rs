@@ -196,9 +196,10 @@ impl Scrubber {
         }
         let origin =
             request.url[..request.url.len() - path_of(&request.url).len().min(request.url.len())].to_owned();
-        request.wire.path = path_of(&request.url).to_owned();
+        // An upstream address may be spelt otherwise than the path on the wire; each is masked as it is.
+        let written = self.path(path_of(&request.url));
         self.try_request(&mut request.wire)?;
-        request.url = self.text(&origin) + &request.wire.path;
+        request.url = self.text(&origin) + &written;
         for (_, value) in request.headers.iter_mut().chain(&mut answer.headers) {
             *value = self.text(value);
         }
