@@ -65,7 +65,7 @@ faults in-process || failures=1
     source scripts/real-stack/env.sh
     real=(--stack=llama-stack "--stack-config=server:$shared/real-stack/run.yaml")
     status=0
-    run llama-stack "${real[@]}" || status=1
+    run llama-stack ported "${real[@]}" || status=1
     faults llama-stack "${real[@]}" || status=1
     exit "$status"
 ) || failures=1
