@@ -48,6 +48,9 @@ impl Transport {
         let client = reqwest::Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
+            // A connection that was idle may be closed by the server at the very moment it is used again; that
+            // would break a trial although nothing is wrong. On loopback a new one costs next to nothing.
+            .pool_max_idle_per_host(0)
             .build()
             .map_err(|error| TransportError::Connection(reasons(&error)))?;
         Ok(Self::Network { client, base: base.trim_end_matches('/').to_owned() })
