@@ -8,6 +8,10 @@ pub mod nearest;
 pub mod node;
 pub mod problem;
 pub mod project;
+mod scalar;
+mod yaml;
+#[cfg(test)]
+mod yaml_tests;
 
 pub use node::{Node, NodeValue};
 pub use problem::{Problem, Problems};

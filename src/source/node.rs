@@ -5,12 +5,9 @@
 
 use std::sync::Arc;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
-use serde_yaml::options::{DuplicateKeyPolicy, MergeKeyPolicy};
-use serde_yaml::{Location, Spanned};
 
-use super::{Located, Problem, SourceFile, Span};
+use super::{Located, Problem, SourceFile, Span, yaml};
 
 /// A YAML node and its place.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,24 +30,7 @@ pub enum NodeValue {
 impl Node {
     /// Parses one document. Syntax errors are a single problem: what follows cannot be trusted.
     pub fn parse(file: &Arc<SourceFile>) -> Result<Self, Problem> {
-        let mut options = serde_yaml::options! { strict_booleans: true, with_snippet: false };
-        options.duplicate_keys = DuplicateKeyPolicy::PassThrough;
-        options.merge_keys = MergeKeyPolicy::Merge;
-        match serde_yaml::from_str_with_options::<Spanned<Raw>>(&file.text, options) {
-            Ok(raw) => Ok(locate(raw, file)),
-            Err(error) => {
-                let span = error.location().map(|at| span_of(at, file));
-                let whole = error.without_snippet().to_string();
-                let message = whole.split(" at line ").next().unwrap_or(&whole).trim().to_owned();
-                let problem = Problem::new(format!("not valid YAML: {message}"));
-                Err(match span {
-                    Some(span) => {
-                        problem.at(&span).help("check indentation, quotes and brackets around this place")
-                    }
-                    None => problem.help(format!("in {}", file.path.display())),
-                })
-            }
-        }
+        yaml::parse(file)
     }
 
     /// The word a message uses for this node's kind.
@@ -81,117 +61,6 @@ impl Node {
                 Value::Object(pairs.iter().map(|(key, value)| (key.value.clone(), value.to_json())).collect())
             }
         }
-    }
-}
-
-/// The tree while serde drives it; `Spanned` gives each node its place.
-enum Raw {
-    Null,
-    Bool(bool),
-    Number(serde_json::Number),
-    Text(String),
-    List(Vec<Spanned<Raw>>),
-    Map(Vec<(Spanned<Raw>, Spanned<Raw>)>),
-}
-
-fn span_of(at: Location, file: &Arc<SourceFile>) -> Span {
-    let span = at.span();
-    let len = file.text.len();
-    let start = match span.byte_offset() {
-        Some(offset) => usize::try_from(offset).unwrap_or(len).min(len),
-        None => offset_of(at, &file.text),
-    };
-    let end = start + span.byte_len().map_or(0, |n| usize::try_from(n).unwrap_or(0));
-    Span { file: file.clone(), start, end: end.min(len) }
-}
-
-/// Syntax errors come with line and column alone.
-fn offset_of(at: Location, text: &str) -> usize {
-    let number = |n: u64| usize::try_from(n).unwrap_or(usize::MAX).saturating_sub(1);
-    let line: usize = text.split_inclusive('\n').take(number(at.line())).map(str::len).sum();
-    let column = text[line..].chars().take_while(|c| *c != '\n').take(number(at.column()));
-    line + column.map(char::len_utf8).sum::<usize>()
-}
-
-fn locate(raw: Spanned<Raw>, file: &Arc<SourceFile>) -> Node {
-    let span = span_of(raw.defined, file);
-    let value = match raw.value {
-        Raw::Null => NodeValue::Null,
-        Raw::Bool(b) => NodeValue::Bool(b),
-        Raw::Number(n) => NodeValue::Number(n),
-        Raw::Text(s) => NodeValue::Text(s),
-        Raw::List(items) => NodeValue::List(items.into_iter().map(|item| locate(item, file)).collect()),
-        Raw::Map(pairs) => NodeValue::Map(
-            pairs.into_iter().map(|(key, value)| (key_of(locate(key, file)), locate(value, file))).collect(),
-        ),
-    };
-    Node { value, span }
-}
-
-/// Keys are text; a number or boolean as a key is taken as it was written.
-fn key_of(node: Node) -> Located<String> {
-    let written = node.span.file.text.get(node.span.start..node.span.end).unwrap_or_default().to_owned();
-    let text = match node.value {
-        NodeValue::Text(text) => text,
-        _ => written,
-    };
-    Located::new(text, node.span)
-}
-
-impl<'de> Deserialize<'de> for Raw {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(RawVisitor)
-    }
-}
-
-struct RawVisitor;
-
-impl<'de> Visitor<'de> for RawVisitor {
-    type Value = Raw;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a YAML value")
-    }
-    fn visit_unit<E>(self) -> Result<Raw, E> {
-        Ok(Raw::Null)
-    }
-    fn visit_none<E>(self) -> Result<Raw, E> {
-        Ok(Raw::Null)
-    }
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Raw, D::Error> {
-        Raw::deserialize(deserializer)
-    }
-    fn visit_bool<E>(self, v: bool) -> Result<Raw, E> {
-        Ok(Raw::Bool(v))
-    }
-    fn visit_i64<E>(self, v: i64) -> Result<Raw, E> {
-        Ok(Raw::Number(v.into()))
-    }
-    fn visit_u64<E>(self, v: u64) -> Result<Raw, E> {
-        Ok(Raw::Number(v.into()))
-    }
-    fn visit_f64<E: serde::de::Error>(self, v: f64) -> Result<Raw, E> {
-        serde_json::Number::from_f64(v).map(Raw::Number).ok_or_else(|| E::custom("a number must be finite"))
-    }
-    fn visit_str<E>(self, v: &str) -> Result<Raw, E> {
-        Ok(Raw::Text(v.to_owned()))
-    }
-    fn visit_string<E>(self, v: String) -> Result<Raw, E> {
-        Ok(Raw::Text(v))
-    }
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Raw, A::Error> {
-        let mut items = Vec::new();
-        while let Some(item) = seq.next_element()? {
-            items.push(item);
-        }
-        Ok(Raw::List(items))
-    }
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Raw, A::Error> {
-        let mut pairs = Vec::new();
-        while let Some(pair) = map.next_entry()? {
-            pairs.push(pair);
-        }
-        Ok(Raw::Map(pairs))
     }
 }
 
