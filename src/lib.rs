@@ -18,12 +18,13 @@
 //! | [`http`] | requests, responses, client transports, SSE and NDJSON decoding without I/O |
 //! | [`target`] | URL, server process, in-process stack; start, readiness, shutdown guards |
 //! | [`record`] | key, canonical JSON, normalisers, store, upstream formats, redaction, proxy |
+//! | [`mcp`] | local MCP servers for the stack under test to call, and what they received |
 //! | [`stack`] | the in-process stack: run config, routing, one file per API and per provider |
 //!
 //! [`secret`] lies below all of them: what may never be printed or stored.
 //!
 //! Dependencies point one way: `cli → report, exec → plan → schema → source`. The leaves (`check`,
-//! `http`, `target`, `record`, `stack`) own their types and import none of `schema`, `plan`, `exec`,
+//! `http`, `target`, `record`, `mcp`, `stack`) own their types and import none of `schema`, `plan`, `exec`,
 //! `report`; `schema` uses the types of [`check`], so that a check is written once for YAML, templates and values.
 //! Four failures have four words: `Problem` (the user's files), `Mismatch` (the system under
 //! test), `Fault` (the environment), `Miss` (a recording). Only `cli` and `report` write to the terminal.
@@ -32,6 +33,7 @@ pub mod check;
 pub mod cli;
 pub mod exec;
 pub mod http;
+pub mod mcp;
 pub mod plan;
 pub mod record;
 pub mod report;
