@@ -1,6 +1,6 @@
 //! Stacks written as a list: `inference=remote::ollama,safety=llama-guard`.
 
-use super::config::{Env, Provider, RunConfig, StoreConfig, find_api};
+use super::config::{Configured, Env, Provider, RunConfig, StoreConfig, find_api};
 use super::config_error::ConfigError;
 use super::{catalog, env_syntax};
 use serde_json::{Map, Value};
@@ -44,6 +44,7 @@ impl RunConfig {
             store: folder.map_or(StoreConfig::Memory, |folder| {
                 StoreConfig::File(PathBuf::from(folder).join("sql_store.db"))
             }),
+            configured: Configured::default(),
             fetches_images: !env.contains_key(super::config::OFFLINE),
         })
     }

@@ -24,6 +24,7 @@ pub struct RunConfig {
     pub(crate) providers: Vec<Provider>,
     pub(crate) models: Vec<ModelInput>,
     pub(crate) store: StoreConfig,
+    pub(crate) configured: Configured,
     /// Whether images behind an address may be fetched; not while a run must stay on this machine.
     pub(crate) fetches_images: bool,
 }
@@ -57,6 +58,28 @@ pub(crate) struct ModelInput {
     pub(crate) provider_model_id: Option<String>,
     pub(crate) metadata: Map<String, Value>,
     pub(crate) embedding: bool,
+}
+
+/// Sections that single APIs read for themselves, variables resolved.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Configured {
+    /// `registered_resources`: lists by their name, as `shields` or `tool_groups`.
+    resources: Map<String, Value>,
+    /// `vector_stores`: the defaults for new ones.
+    pub(crate) vector_stores: Map<String, Value>,
+}
+
+impl Configured {
+    fn read(config: &Value) -> Self {
+        let section = |name: &str| config.get(name).and_then(Value::as_object).cloned().unwrap_or_default();
+        Self { resources: section("registered_resources"), vector_stores: section("vector_stores") }
+    }
+
+    /// The entries of one list of `registered_resources`.
+    pub(crate) fn resources(&self, list: &str) -> impl Iterator<Item = &Map<String, Value>> {
+        let entries = self.resources.get(list).and_then(Value::as_array);
+        entries.into_iter().flatten().filter_map(Value::as_object)
+    }
 }
 
 /// Where completions are stored.
@@ -129,6 +152,7 @@ impl RunConfig {
             apis,
             models: read_models(&config, &place)?,
             store: read_store(&config, env),
+            configured: Configured::read(&config),
             fetches_images: !env.contains_key(OFFLINE),
             providers,
         })

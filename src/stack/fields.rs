@@ -78,6 +78,41 @@ pub(crate) enum Need {
     AbsentOrNull,
 }
 
+/// A field that must be there.
+pub(crate) const fn required(name: &'static str, ty: Ty) -> Field {
+    Field { name, ty, need: Need::Required }
+}
+
+/// A field that may be null or absent; absent becomes null.
+pub(crate) const fn optional(name: &'static str, ty: Ty) -> Field {
+    Field { name, ty, need: Need::Optional }
+}
+
+/// A field with one of these texts; absent becomes the first.
+pub(crate) const fn fixed(name: &'static str, text: &'static [&'static str]) -> Field {
+    Field { name, ty: Ty::Literal(text), need: Need::Fixed(text[0]) }
+}
+
+/// A field with another need.
+pub(crate) const fn absent(name: &'static str, ty: Ty, need: Need) -> Field {
+    Field { name, ty, need }
+}
+
+/// An object type under the name that messages give it; unknown fields are dropped.
+pub(crate) const fn model(name: &'static str, fields: &'static [Field]) -> Model {
+    Model { fields, extra: Extra::Drop, otherwise: NotAnObject::Instance(name) }
+}
+
+/// A typed dictionary; unknown fields are dropped.
+pub(crate) const fn typed_dict(fields: &'static [Field]) -> Model {
+    Model { fields, extra: Extra::Drop, otherwise: NotAnObject::Dict }
+}
+
+/// A request's body.
+pub(crate) const fn body(fields: &'static [Field], extra: Extra) -> Model {
+    Model { fields, extra, otherwise: NotAnObject::Body }
+}
+
 impl Need {
     fn takes_null(self) -> bool {
         matches!(self, Self::Optional | Self::Default(_) | Self::AbsentOrNull)

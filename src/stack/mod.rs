@@ -31,6 +31,7 @@ mod completions;
 mod config;
 mod config_error;
 mod databricks;
+mod documents;
 mod embeddings;
 mod env_syntax;
 mod errors;
@@ -67,7 +68,8 @@ pub use config::{Env, OFFLINE, ProviderAddress, RunConfig};
 pub use config_error::ConfigError;
 
 use client::Remote;
-use config::{Provider, ProviderKind, StoreConfig};
+use config::{Configured, Provider, ProviderKind, StoreConfig};
+use documents::Documents;
 use indexmap::IndexMap;
 use models::Models;
 use remotes::Dialect;
@@ -88,6 +90,10 @@ struct Shared {
     remotes: IndexMap<String, Remote>,
     models: Models,
     store: Option<Store>,
+    /// What the APIs keep.
+    documents: Documents,
+    /// `registered_resources` and `vector_stores` as configured, variables resolved.
+    configured: Configured,
     fetches_images: bool,
     warnings: Mutex<Vec<StackWarning>>,
 }
@@ -144,13 +150,15 @@ impl Stack {
     /// See [`StackError`].
     pub async fn start(config: RunConfig) -> Result<Self, StackError> {
         let remotes = remotes(&config.providers)?;
-        let store = Store::open(&config.store).map_err(|error| StackError::Store {
+        let unopened = |error: rusqlite::Error| StackError::Store {
             place: match &config.store {
                 StoreConfig::File(path) => path.display().to_string(),
                 StoreConfig::None | StoreConfig::Memory => "in memory".to_owned(),
             },
             cause: error.to_string(),
-        })?;
+        };
+        let store = Store::open(&config.store).map_err(unopened)?;
+        let documents = Documents::open(&config.store).map_err(unopened)?;
         let shared = Shared {
             image_name: config.image_name,
             apis: config.apis,
@@ -158,6 +166,8 @@ impl Stack {
             providers: config.providers,
             models: Models::default(),
             store,
+            documents,
+            configured: config.configured,
             fetches_images: config.fetches_images,
             warnings: Mutex::default(),
         };

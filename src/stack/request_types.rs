@@ -2,35 +2,9 @@
 //!
 //! Field order is Llama Stack's: it decides the order of reported violations and of stored objects.
 
-use super::fields::{Extra, Field, Model, Need, NotAnObject, Ty};
-
-const fn required(name: &'static str, ty: Ty) -> Field {
-    Field { name, ty, need: Need::Required }
-}
-
-const fn optional(name: &'static str, ty: Ty) -> Field {
-    Field { name, ty, need: Need::Optional }
-}
-
-const fn fixed(name: &'static str, text: &'static [&'static str]) -> Field {
-    Field { name, ty: Ty::Literal(text), need: Need::Fixed(text[0]) }
-}
-
-const fn absent(name: &'static str, ty: Ty, need: Need) -> Field {
-    Field { name, ty, need }
-}
-
-const fn model(name: &'static str, fields: &'static [Field]) -> Model {
-    Model { fields, extra: Extra::Drop, otherwise: NotAnObject::Instance(name) }
-}
-
-const fn typed_dict(fields: &'static [Field]) -> Model {
-    Model { fields, extra: Extra::Drop, otherwise: NotAnObject::Dict }
-}
-
-const fn body(fields: &'static [Field], extra: Extra) -> Model {
-    Model { fields, extra, otherwise: NotAnObject::Body }
-}
+use super::fields::{
+    Extra, Field, Model, Need, Ty, absent, body, fixed, model, optional, required, typed_dict,
+};
 
 const OBJECT: Ty = Ty::Dict(&Ty::Any);
 const STR_OR_OBJECT: Ty = Ty::Union(&[("str", &Ty::Str), ("dict[str,any]", &OBJECT)]);

@@ -11,6 +11,18 @@ use axum::routing::{get, post};
 use serde_json::json;
 use std::sync::Arc;
 
+/// An API that is served here.
+pub(crate) struct Served {
+    pub(crate) api: &'static str,
+    routes: fn() -> Router<Arc<Shared>>,
+    /// What `/v1/inspect/routes` lists, in Llama Stack's order. As there, routing tables (`/v1/models`) are not
+    /// listed: no provider belongs to them.
+    pub(crate) listed: &'static [(&'static str, &'static str)],
+}
+
+/// Every API that is served, in Llama Stack's order. Those that a configuration does not name have no routes.
+pub(crate) static SERVED: &[Served] = &[Served { api: "inference", routes: inference, listed: INFERENCE }];
+
 /// All routes over the given state.
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
     let mut router = Router::new()
@@ -19,20 +31,8 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/inspect/routes", get(inspect::routes))
         .route("/v1/providers", get(providers::list))
         .route("/v1/providers/{provider_id}", get(providers::get));
-    if shared.serves("inference") {
-        router = router
-            .route("/v1/models", get(models::list).post(models::register))
-            .route("/v1/openai/v1/models", get(models::openai_list))
-            .route("/v1/models/{*model_id}", get(models::get).delete(models::unregister))
-            .route("/v1alpha/inference/rerank", post(unserved::rerank));
-        // The second prefix is the older one; Llama Stack 0.3 answers to both.
-        for prefix in ["/v1", "/v1/openai/v1"] {
-            router = router
-                .route(&format!("{prefix}/chat/completions"), get(stored::list).post(chat::create))
-                .route(&format!("{prefix}/chat/completions/{{completion_id}}"), get(stored::get))
-                .route(&format!("{prefix}/completions"), post(completions::create))
-                .route(&format!("{prefix}/embeddings"), post(embeddings::create));
-        }
+    for served in SERVED.iter().filter(|served| shared.is_configured(served.api)) {
+        router = router.merge((served.routes)());
     }
     router
         .method_not_allowed_fallback(unserved::method_not_allowed)
@@ -40,6 +40,39 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .layer(middleware::from_fn(same_version))
         .with_state(shared)
 }
+
+/// The second prefix is the older one; Llama Stack 0.3 answers to both.
+pub(crate) const PREFIXES: [&str; 2] = ["/v1", "/v1/openai/v1"];
+
+fn inference() -> Router<Arc<Shared>> {
+    let mut router = Router::new()
+        .route("/v1/models", get(models::list).post(models::register))
+        .route("/v1/openai/v1/models", get(models::openai_list))
+        .route("/v1/models/{*model_id}", get(models::get).delete(models::unregister))
+        .route("/v1alpha/inference/rerank", post(unserved::rerank));
+    for prefix in PREFIXES {
+        router = router
+            .route(&format!("{prefix}/chat/completions"), get(stored::list).post(chat::create))
+            .route(&format!("{prefix}/chat/completions/{{completion_id}}"), get(stored::get))
+            .route(&format!("{prefix}/completions"), post(completions::create))
+            .route(&format!("{prefix}/embeddings"), post(embeddings::create));
+    }
+    router
+}
+
+const INFERENCE: &[(&str, &str)] = &[
+    ("GET", "/v1/chat/completions/{completion_id}"),
+    ("GET", "/v1/openai/v1/chat/completions/{completion_id}"),
+    ("GET", "/v1/chat/completions"),
+    ("GET", "/v1/openai/v1/chat/completions"),
+    ("POST", "/v1/chat/completions"),
+    ("POST", "/v1/openai/v1/chat/completions"),
+    ("POST", "/v1/completions"),
+    ("POST", "/v1/openai/v1/completions"),
+    ("POST", "/v1/embeddings"),
+    ("POST", "/v1/openai/v1/embeddings"),
+    ("POST", "/v1alpha/inference/rerank"),
+];
 
 /// Turns away a Llama Stack client of another minor version, as the server does.
 async fn same_version(request: Request, next: Next) -> Response {

@@ -3,6 +3,7 @@
 use super::config::StoreConfig;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::Value;
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -43,23 +44,26 @@ impl From<rusqlite::Error> for StoreError {
     }
 }
 
+/// Opens a database file that other processes may use too; its folder is made.
+pub(crate) fn open_file(path: &Path) -> Result<Connection, rusqlite::Error> {
+    if let Some(folder) = path.parent() {
+        // When this fails, opening does too, and says so.
+        let _ = std::fs::create_dir_all(folder);
+    }
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(BUSY)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    Ok(connection)
+}
+
 impl Store {
     /// Opens the store, or nothing when there is to be none.
     pub(crate) fn open(config: &StoreConfig) -> Result<Option<Self>, rusqlite::Error> {
         let connection = match config {
             StoreConfig::None => return Ok(None),
             StoreConfig::Memory => Connection::open_in_memory()?,
-            StoreConfig::File(path) => {
-                if let Some(folder) = path.parent() {
-                    // When this fails, opening does too, and says so.
-                    let _ = std::fs::create_dir_all(folder);
-                }
-                let connection = Connection::open(path)?;
-                connection.busy_timeout(BUSY)?;
-                connection.pragma_update(None, "journal_mode", "WAL")?;
-                connection.pragma_update(None, "synchronous", "NORMAL")?;
-                connection
-            }
+            StoreConfig::File(path) => open_file(path)?,
         };
         connection.execute_batch(
             "CREATE TABLE IF NOT EXISTS chat_completions (

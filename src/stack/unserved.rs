@@ -2,6 +2,7 @@
 
 use super::caller;
 use super::errors::{ApiError, json_response};
+use super::routes::SERVED;
 use super::{Shared, catalog, request_types};
 use axum::body::Body;
 use axum::extract::State;
@@ -15,7 +16,8 @@ const BUILT_IN: &[(&str, &str)] = &[("conversations", "conversations"), ("prompt
 
 /// 501 for a path of an API that this stack is configured for and does not serve, 404 for all others.
 pub(crate) async fn fallback(State(shared): State<Arc<Shared>>, method: Method, uri: Uri) -> Response {
-    match api_of(uri.path()).filter(|api| shared.is_configured(api)) {
+    let served = |api: &&str| SERVED.iter().any(|served| served.api == *api);
+    match api_of(uri.path()).filter(|api| shared.is_configured(api) && !served(api)) {
         Some(api) => {
             let path = uri.path();
             let detail = format!(
@@ -49,7 +51,7 @@ fn api_of(path: &str) -> Option<&'static str> {
 
 impl Shared {
     /// Whether a real Llama Stack with this configuration would serve the API.
-    fn is_configured(&self, api: &str) -> bool {
+    pub(crate) fn is_configured(&self, api: &str) -> bool {
         self.serves(api) || BUILT_IN.iter().any(|(_, name)| *name == api)
     }
 }
