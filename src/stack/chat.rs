@@ -1,4 +1,4 @@
-//! `POST /v1/chat/completions`.
+//! `POST /v1/chat/completions`, and the same for the other APIs of this stack.
 
 use super::Shared;
 use super::assemble::Assembler;
@@ -6,7 +6,7 @@ use super::caller::{self, Caller};
 use super::client::Remote;
 use super::errors::{ApiError, json_response};
 use super::events::truthy;
-use super::fields;
+use super::fields::{self, Ty};
 use super::models::{Model, ModelKind};
 use super::outbound::{self, CHAT_ORDER};
 use super::relay::{self, Opened};
@@ -31,21 +31,58 @@ pub(crate) async fn create(
 ) -> Result<Response, ApiError> {
     let params = caller::body(&request_types::CHAT, &headers, body).await?;
     if params.get("stream").is_some_and(truthy) {
-        return Ok(relay::respond(stream(shared, caller, params)));
+        return Ok(relay::respond(async move { open(&shared, &caller, params).await }));
     }
-    let prepared = prepare(&shared, params).await?;
-    let answer = prepared.remote.post(PATH, &prepared.body, &caller).await?;
+    Ok(json_response(StatusCode::OK, &answer(&shared, &caller, params).await?))
+}
+
+/// Calls a model for another API: what `POST /v1/chat/completions` answers to these parameters, stored likewise.
+#[expect(dead_code, reason = "the APIs that call models come next")]
+pub(crate) async fn complete(
+    shared: &Arc<Shared>,
+    caller: &Caller,
+    params: Map<String, Value>,
+) -> Result<Value, ApiError> {
+    answer(shared, caller, checked(params)?).await
+}
+
+/// As [`complete`], event by event: [`Opened::next`] yields the chunks. The parameters must say `"stream": true`.
+/// Dropping the result closes the provider's stream.
+#[expect(dead_code, reason = "the APIs that call models come next")]
+pub(crate) async fn stream(
+    shared: &Arc<Shared>,
+    caller: &Caller,
+    params: Map<String, Value>,
+) -> Result<Opened, ApiError> {
+    open(shared, caller, checked(params)?).await
+}
+
+fn checked(params: Map<String, Value>) -> Result<Map<String, Value>, ApiError> {
+    match fields::check(&Ty::Model(&request_types::CHAT), &params.into(), &[]) {
+        Ok(Value::Object(params)) => Ok(params),
+        Ok(_) => Err(ApiError::Internal("checked parameters are no object".into())),
+        Err(issues) => Err(ApiError::Issues(issues)),
+    }
+}
+
+async fn answer(
+    shared: &Arc<Shared>,
+    caller: &Caller,
+    params: Map<String, Value>,
+) -> Result<Value, ApiError> {
+    let prepared = prepare(shared, params).await?;
+    let answer = prepared.remote.post(PATH, &prepared.body, caller).await?;
     let mut answer = outbound::with_id(prepared.remote, shaped(&CHAT_COMPLETION, answer));
     empty_tool_calls_to_null(&mut answer);
     shared.store_completion(&answer, &prepared.messages);
-    Ok(json_response(StatusCode::OK, &answer))
+    Ok(answer)
 }
 
-async fn stream(shared: Arc<Shared>, caller: Caller, params: Map<String, Value>) -> Result<Opened, ApiError> {
-    let prepared = prepare(&shared, params).await?;
-    let events = prepared.remote.stream(PATH, &prepared.body, &caller).await?;
+async fn open(shared: &Arc<Shared>, caller: &Caller, params: Map<String, Value>) -> Result<Opened, ApiError> {
+    let prepared = prepare(shared, params).await?;
+    let events = prepared.remote.stream(PATH, &prepared.body, caller).await?;
     let id = outbound::fresh_id(prepared.remote);
-    let assembler = Assembler::new(Arc::clone(&shared), prepared.model.identifier, prepared.messages);
+    let assembler = Assembler::new(Arc::clone(shared), prepared.model.identifier, prepared.messages);
     Ok(Opened { events, shape: &CHAT_CHUNK, id, assembler: Some(assembler) })
 }
 

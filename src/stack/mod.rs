@@ -91,7 +91,9 @@ struct Shared {
     models: Models,
     store: Option<Store>,
     /// What the APIs keep.
+    #[expect(dead_code, reason = "the APIs that keep documents come next")]
     documents: Documents,
+    #[expect(dead_code, reason = "the APIs with configured resources come next")]
     /// `registered_resources` and `vector_stores` as configured, variables resolved.
     configured: Configured,
     fetches_images: bool,

@@ -55,16 +55,19 @@ async fn step(stage: Stage) -> Option<(String, Stage)> {
         Stage::Flowing(opened) => opened,
         Stage::Done => return None,
     };
-    match opened.events.next().await? {
-        Ok(event) => {
-            let event = opened.passed(event);
-            Some((format!("data: {event}\n\n"), Stage::Flowing(opened)))
-        }
+    match opened.next().await? {
+        Ok(event) => Some((format!("data: {event}\n\n"), Stage::Flowing(opened))),
         Err(error) => Some((error.event(), Stage::Done)),
     }
 }
 
 impl Opened {
+    /// The next event as the client gets it; nothing at the end. No event follows an error.
+    pub(crate) async fn next(&mut self) -> Option<Result<Value, ApiError>> {
+        let event = self.events.next().await?;
+        Some(event.map(|event| self.passed(event)))
+    }
+
     fn passed(&mut self, event: Value) -> Value {
         let mut event = shaped(self.shape, event);
         if let (Some(id), Some(map)) = (&self.id, event.as_object_mut()) {
