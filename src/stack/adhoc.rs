@@ -1,7 +1,8 @@
 //! Stacks written as a list: `inference=remote::ollama,safety=llama-guard`.
 
-use super::config::{Configured, Env, Provider, RunConfig, StoreConfig, find_api};
+use super::config::{Configured, Env, RunConfig, StoreConfig, find_api};
 use super::config_error::ConfigError;
+use super::config_provider::Provider;
 use super::{catalog, env_syntax};
 use serde_json::{Map, Value};
 use std::path::PathBuf;

@@ -3,13 +3,12 @@
 //! Reads version 2 of Llama Stack's `run.yaml`. Pure: everything that comes from the machine is in [`Env`].
 //! Sections that do not matter in one process (`server`, `logging`, `telemetry`, …) are accepted and ignored.
 
-use super::catalog::{self, Api, Known};
+use super::catalog::{self, Api};
 use super::config_error::ConfigError;
+use super::config_provider::{Provider, ProviderKind};
 use super::env_syntax;
-use super::remotes::RemoteType;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::PathBuf;
 
 /// Environment variables, complete: nothing else is looked up.
@@ -31,24 +30,6 @@ pub struct RunConfig {
 
 /// Set to anything, this variable keeps the stack from fetching what a request names.
 pub const OFFLINE: &str = "RUNNER_OFFLINE";
-
-/// A provider that takes part, its configuration resolved.
-#[derive(Clone)]
-pub(crate) struct Provider {
-    pub(crate) api: &'static str,
-    pub(crate) provider_id: String,
-    pub(crate) provider_type: String,
-    pub(crate) config: Map<String, Value>,
-    pub(crate) kind: ProviderKind,
-}
-
-#[derive(Clone)]
-pub(crate) enum ProviderKind {
-    /// Inference over HTTP.
-    Remote { remote: &'static RemoteType, address: String },
-    /// Listed; its API is not served here.
-    Inert,
-}
 
 /// A model of `registered_resources`.
 #[derive(Debug, Clone)]
@@ -179,46 +160,6 @@ fn yaml_error(error: &serde_yaml::Error, file: &str) -> ConfigError {
     let whole = error.without_snippet().to_string();
     let message = whole.split(" at line ").next().unwrap_or(&whole).trim().to_owned();
     ConfigError::Yaml { file: format!("{file}{place}"), message }
-}
-
-impl Provider {
-    /// Decides what the provider is; everything about it is known afterwards.
-    pub(crate) fn new(
-        api: &'static Api,
-        provider_id: String,
-        provider_type: String,
-        config: Map<String, Value>,
-        place: String,
-    ) -> Result<Self, ConfigError> {
-        let kind = match api.known(&provider_type) {
-            Known::Remote(remote) => {
-                let configured = config.get(remote.address_key).and_then(Value::as_str);
-                let Some(address) = configured.or(remote.default_address) else {
-                    let field = remote.address_key.to_owned();
-                    return Err(ConfigError::NoAddress { place, provider_id, field });
-                };
-                ProviderKind::Remote { remote, address: address.to_owned() }
-            }
-            Known::Inert => ProviderKind::Inert,
-            Known::NotServed => {
-                let api = api.name.to_owned();
-                return Err(ConfigError::NotServed { place, provider_id, api, provider_type });
-            }
-            Known::Unknown => {
-                let nearest = catalog::nearest(&provider_type, api.usable_types()).map(str::to_owned);
-                let api = api.name.to_owned();
-                return Err(ConfigError::UnknownProvider { place, provider_id, api, provider_type, nearest });
-            }
-        };
-        Ok(Self { api: api.name, provider_id, provider_type, config, kind })
-    }
-}
-
-impl fmt::Debug for Provider {
-    /// Without `config`, which holds keys.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} ({})", self.api, self.provider_id, self.provider_type)
-    }
 }
 
 /// Names places inside a file.

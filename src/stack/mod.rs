@@ -30,6 +30,7 @@ mod client;
 mod completions;
 mod config;
 mod config_error;
+mod config_provider;
 mod databricks;
 mod documents;
 mod embeddings;
@@ -68,7 +69,8 @@ pub use config::{Env, OFFLINE, ProviderAddress, RunConfig};
 pub use config_error::ConfigError;
 
 use client::Remote;
-use config::{Configured, Provider, ProviderKind, StoreConfig};
+use config::{Configured, StoreConfig};
+use config_provider::{Provider, ProviderKind};
 use documents::Documents;
 use indexmap::IndexMap;
 use models::Models;

@@ -1,7 +1,7 @@
 //! `/v1/providers`.
 
 use super::Shared;
-use super::config::{Provider, ProviderKind};
+use super::config_provider::{Provider, ProviderKind};
 use super::errors::{ApiError, json_response};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
