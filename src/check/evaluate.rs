@@ -58,6 +58,10 @@ fn look(check: &Check<Value>, seen: &Seen<'_>, out: &mut Vec<Mismatch>) -> Resul
             check_requests(call, *which, check, seen.provider_requests, out);
         }
         Check::ProviderCalls { call, count } => check_calls(call, count, seen.provider_requests, out),
+        Check::McpCalls { server, method, tool, check } => {
+            let calls = seen.mcp_calls(server, method, tool.as_deref());
+            check_document(check, &Value::Array(calls), "mcp_calls", out);
+        }
         Check::Assert(Value::Bool(true)) => {}
         Check::Assert(other) => out.push(Mismatch::new("assert", "true", show(other))),
     }
@@ -128,6 +132,7 @@ fn problems(check: &Check<Value>) -> Vec<String> {
         | Check::Assembled(check)
         | Check::Joined(check)
         | Check::Value { check, .. }
+        | Check::McpCalls { check, .. }
         | Check::ProviderRequest { check, .. } => misuses(&check.matchers, &mut out),
         Check::Error(error) => misuses(&error.message, &mut out),
         Check::ProviderCalls { count, .. } => misuses_of_range("count", count, &mut out),

@@ -46,6 +46,15 @@ pub enum Check<T> {
         call: ProviderCall,
         count: Range<T>,
     },
+    /// The list of what an MCP server received meanwhile: with `tool`, the calls of that tool; else the requests of
+    /// `method`.
+    McpCalls {
+        /// Name of the fixture that is the server.
+        server: String,
+        method: String,
+        tool: Option<String>,
+        check: PathCheck<T>,
+    },
     /// An expression that came out as `true`.
     Assert(T),
 }
@@ -176,6 +185,12 @@ impl<T> Check<T> {
             Self::ProviderCalls { call, count } => {
                 Check::ProviderCalls { call: call.clone(), count: count.try_map(&mut |t| f(t))? }
             }
+            Self::McpCalls { server, method, tool, check } => Check::McpCalls {
+                server: server.clone(),
+                method: method.clone(),
+                tool: tool.clone(),
+                check: check.map_dyn(f)?,
+            },
             Self::Assert(expression) => Check::Assert(f(expression)?),
         })
     }

@@ -23,6 +23,10 @@ impl<T> Check<T> {
         ("stream", "the course of a stream: framing, order of events, how it ends"),
         ("provider_request", "the JSON that the stack sent to its provider"),
         ("provider_calls", "how many requests the stack sent to its provider"),
+        (
+            "mcp_calls",
+            "the list of what a local MCP server received: calls of a tool, or requests of another method",
+        ),
         ("assert", "an expression that must be true"),
     ];
 
@@ -42,6 +46,7 @@ impl<T> Check<T> {
             Self::Stream(_) => "stream",
             Self::ProviderRequest { .. } => "provider_request",
             Self::ProviderCalls { .. } => "provider_calls",
+            Self::McpCalls { .. } => "mcp_calls",
             Self::Assert(_) => "assert",
         }
     }

@@ -28,6 +28,8 @@ pub struct ProviderRequestSeen {
 pub struct Seen<'a> {
     response: Option<&'a Response>,
     pub(super) provider_requests: &'a [ProviderRequestSeen],
+    /// Requests to local MCP servers, by the server's name.
+    mcp_requests: &'a [(String, Vec<Value>)],
     json: OnceLock<Result<Value, Mismatch>>,
     decoded: OnceLock<Decoded>,
     events: OnceLock<Result<Value, Mismatch>>,
@@ -40,11 +42,27 @@ impl<'a> Seen<'a> {
         Self {
             response,
             provider_requests,
+            mcp_requests: &[],
             json: OnceLock::new(),
             decoded: OnceLock::new(),
             events: OnceLock::new(),
             assembled: OnceLock::new(),
         }
+    }
+
+    /// With what local MCP servers received, by their names.
+    #[must_use]
+    pub fn with_mcp(self, mcp_requests: &'a [(String, Vec<Value>)]) -> Self {
+        Self { mcp_requests, ..self }
+    }
+
+    /// Requests of a method, or calls of a tool, to one MCP server.
+    pub(super) fn mcp_calls(&self, server: &str, method: &str, tool: Option<&str>) -> Vec<Value> {
+        let requests = self.mcp_requests.iter().filter(|(name, _)| name == server).flat_map(|(_, all)| all);
+        requests
+            .filter(|request| request["method"] == method && tool.is_none_or(|tool| request["tool"] == tool))
+            .cloned()
+            .collect()
     }
 
     /// The response.

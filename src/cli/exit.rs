@@ -35,7 +35,7 @@ impl From<&Summary> for ExitStatus {
             return Self::NothingRun;
         }
         let bad = summary.failed + summary.broken;
-        if bad > summary.missed {
+        if bad > summary.missed || !summary.unclean.is_empty() {
             Self::TestsFailed
         } else if bad + summary.stray_misses.len() > 0 {
             Self::ReplayMisses

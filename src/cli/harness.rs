@@ -11,6 +11,7 @@ use super::exit::ExitStatus;
 use super::machine::Machine;
 use super::run::{self, Prepared};
 use super::{Loaded, args, prepare};
+use crate::exec::event::Failure;
 use crate::exec::session::Session;
 use crate::exec::{RunContext, libtest_trials};
 use crate::plan::Plan;
@@ -46,11 +47,21 @@ fn run(machine: Machine, arguments: &libtest_mimic::Arguments) -> Result<ExitCod
     let lazy = session.clone();
     let trials = libtest_trials(plan.trials, move || lazy.context(), runtime.handle(), text::failure);
     let conclusion = libtest_mimic::run(arguments, trials);
+    let unclean = session.finish();
+    for failure in &unclean {
+        anstream::eprintln!("{}", text::failure(failure));
+    }
     let stray = session.stray_misses();
     for miss in &stray {
         anstream::eprintln!("replay miss outside any trial:\n{miss}");
     }
-    Ok(if stray.is_empty() { conclusion.exit_code() } else { ExitStatus::ReplayMisses.into() })
+    Ok(if !unclean.is_empty() {
+        ExitStatus::TestsFailed.into()
+    } else if !stray.is_empty() {
+        ExitStatus::ReplayMisses.into()
+    } else {
+        conclusion.exit_code()
+    })
 }
 
 /// Trials live as long as the process, and so does what they are made from.
@@ -85,6 +96,14 @@ impl Lazy {
             Ok((Arc::new(context), session))
         });
         started.as_ref().map(|(context, _)| context.clone()).map_err(Clone::clone)
+    }
+
+    /// Takes down the fixtures that trials of this process used.
+    fn finish(&self) -> Vec<Failure> {
+        match self.started.get() {
+            Some(Ok((context, _))) => self.runtime.block_on(context.fixtures.finish(context)),
+            _ => Vec::new(),
+        }
     }
 
     fn stray_misses(&self) -> Vec<String> {

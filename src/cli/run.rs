@@ -12,6 +12,7 @@ use super::options::RunOptions;
 use super::signals::StopSignals;
 use crate::exec::event::{Event, RunInfo};
 use crate::exec::facts::Facts;
+use crate::exec::fixtures::Fixtures;
 use crate::exec::session::{Session, SessionError, SessionSpec};
 use crate::exec::{self, RunContext, Schedule, Stop};
 use crate::plan::{Plan, Settings};
@@ -146,6 +147,7 @@ pub(super) fn context(
         transport: session.transport.clone(),
         kind: session.kind,
         facts: Facts::default(),
+        fixtures: Fixtures::default(),
         traffic: std::mem::replace(&mut session.traffic, exec::traffic::Traffic::unseen())
             .recorded_by(hint::record_command(prepared)),
         root: prepared.project.root.clone(),

@@ -9,6 +9,7 @@ use tokio::sync::{RwLock, watch};
 
 use super::event::Event;
 use super::facts::Facts;
+use super::fixtures::Fixtures;
 use super::traffic::Traffic;
 use crate::http::client::Transport;
 use crate::schema::case::TargetKind;
@@ -20,6 +21,7 @@ pub struct RunContext {
     pub transport: Transport,
     pub kind: TargetKind,
     pub facts: Facts,
+    pub fixtures: Fixtures,
     pub traffic: Traffic,
     /// The project's root, for files that cases upload.
     pub root: PathBuf,

@@ -175,6 +175,8 @@ pub struct Summary {
     pub stray_misses: Vec<String>,
     /// Provider requests that are in no trial's report: at boot, of earlier attempts, unattributed or late.
     pub other_matches: Vec<ProviderUse>,
+    /// What went wrong when fixtures were taken down that no trial was left to be charged with.
+    pub unclean: Vec<Failure>,
     /// Trials that were not started, after `--maxfail` or Ctrl-C.
     pub not_run: usize,
     pub interrupted: bool,

@@ -3,10 +3,12 @@
 pub mod context;
 pub mod event;
 pub mod facts;
+pub mod fixtures;
 pub mod hint;
 mod request;
 mod rules;
 pub mod session;
+mod stage;
 mod step;
 pub mod traffic;
 mod trial;
@@ -39,6 +41,7 @@ pub fn run(
 ) -> Summary {
     let started = Instant::now();
     let total = trials.len();
+    context.fixtures.expect(&trials);
     let summary = Arc::new(Mutex::new(Summary::default()));
     let failures = Arc::new(AtomicUsize::new(0));
     let tests = trials
@@ -72,9 +75,11 @@ pub fn run(
     };
     // Its conclusion has counts alone; the reports have been told more.
     let _ = libtest_mimic::run(&arguments, tests);
+    let left = runtime.block_on(context.fixtures.finish(context));
     let mut summary = summary.lock().unwrap_or_else(PoisonError::into_inner).clone();
     summary.not_run = total - summary.total();
     summary.interrupted = context.stop.interrupted();
+    summary.unclean = trial::clean(left, context);
     summary.stray_misses = context.traffic.stray_misses();
     summary.other_matches = context.traffic.other_uses();
     summary.took = started.elapsed();

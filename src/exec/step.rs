@@ -1,5 +1,6 @@
 //! One step: send, keep, judge; repeated over a list or until it holds.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -29,6 +30,8 @@ pub(super) struct StepContext<'a> {
     pub root: &'a std::path::Path,
     pub traffic: &'a Traffic,
     pub trial: &'a str,
+    /// What the MCP servers that the trial uses received.
+    pub servers: &'a BTreeMap<String, crate::mcp::Log>,
     /// For a request that names no time-out of its own.
     pub timeout: Duration,
 }
@@ -232,6 +235,7 @@ async fn attempt(
     context: StepContext<'_>,
 ) -> (StepEnd, Option<Exchange>) {
     let before = context.traffic.count(context.trial);
+    let heard: Vec<usize> = context.servers.values().map(crate::mcp::Log::len).collect();
     let exchange = match &plan.request {
         None => None,
         Some(request) => match exchange(request, plan, scope, context).await {
@@ -243,7 +247,9 @@ async fn attempt(
         context.traffic.complete().await;
     }
     let calls = context.traffic.seen(context.trial, before);
-    let seen = Seen::new(exchange.as_ref().map(|e| &e.response), &calls);
+    let servers = context.servers.iter().zip(heard);
+    let mcp: Vec<_> = servers.map(|((name, log), from)| (name.clone(), log.since(from))).collect();
+    let seen = Seen::new(exchange.as_ref().map(|e| &e.response), &calls).with_mcp(&mcp);
     let mut failures = keep(plan, scope, &seen, exchange.as_ref(), context);
     for check in &plan.expect {
         failures.extend(judge(check, plan, scope, &seen, exchange.as_ref(), context));
@@ -442,6 +448,7 @@ mod tests {
             root: std::path::Path::new("."),
             traffic: &traffic,
             trial: "t",
+            servers: &BTreeMap::new(),
             timeout: Duration::from_secs(1),
         };
         let mut known = scope(json!({}));

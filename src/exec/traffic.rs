@@ -10,8 +10,8 @@ use super::event::{Failure, FailureKind, Outcome, ProviderUse};
 use super::hint::RecordCommand;
 use crate::check::ProviderRequestSeen;
 use crate::http::{HeaderMap, HeaderValue};
-use crate::plan::TrialPlan;
-use crate::record::{CallResult, Miss, ProviderCall, Proxy, TrialGuard, TrialTag, traceparent};
+use crate::plan::expression::Scope;
+use crate::record::{CallResult, Fault, Miss, ProviderCall, Proxy, TrialGuard, TrialTag, traceparent};
 
 /// How long a provider may take to end an answer that the stack has already made its own from.
 const COMPLETE_WITHIN: Duration = Duration::from_secs(60);
@@ -63,14 +63,13 @@ impl Traffic {
         self
     }
 
-    /// Begins a trial; its calls are its own until the guard is dropped.
-    pub(super) fn begin(&self, trial: &TrialPlan) -> Option<TrialGuard> {
-        let before = lock(&self.calls).remove(&trial.id).unwrap_or_default();
+    /// Begins a trial, or a fixture that trials share; its calls are its own until the guard is dropped.
+    pub(super) fn begin(&self, id: &str, aliases: Vec<String>, faults: Vec<Fault>) -> Option<TrialGuard> {
+        let before = lock(&self.calls).remove(id).unwrap_or_default();
         let proxy = self.proxy.as_ref()?;
-        let late = proxy.take_calls(&trial.id);
+        let late = proxy.take_calls(id);
         lock(&self.repeated).extend(before.iter().chain(&late).map(usage));
-        let tag = TrialTag { id: trial.id.clone(), aliases: trial.upstream.iter().cloned().collect() };
-        let faults = trial.case.faults.iter().map(|fault| fault.value.clone()).collect();
+        let tag = TrialTag { id: id.to_owned(), aliases };
         Some(proxy.begin_with_faults(tag, faults))
     }
 
@@ -111,8 +110,7 @@ impl Traffic {
 
     /// A trial with a miss has failed, whatever its checks said: the stack answered from an error that no
     /// provider ever gave.
-    pub(super) fn settle(&self, plan: &TrialPlan, outcome: Outcome) -> Outcome {
-        let trial = plan.id.as_str();
+    pub(super) fn settle(&self, trial: &str, scope: &Scope, outcome: Outcome) -> Outcome {
         self.refresh(trial);
         let mut misses: Vec<Failure> =
             lock(&self.calls).get(trial).into_iter().flatten().filter_map(|call| self.miss(call)).collect();
@@ -120,7 +118,7 @@ impl Traffic {
             // Without its provider's list the stack did not know the trial's model.
             let uses = |provider: &str| {
                 let is_model = |value: &Value| value.as_str().is_some_and(|text| is_of(provider, text));
-                plan.scope.values().any(is_model)
+                scope.values().any(is_model)
             };
             let boot = self.boot_calls();
             misses.extend(boot.iter().filter(|call| uses(&call.provider)).filter_map(|call| self.miss(call)));

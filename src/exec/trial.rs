@@ -1,18 +1,18 @@
 //! One trial: rules, attempts, steps, cleanup, and what it all comes to.
 
-use std::cell::Cell;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::context::RunContext;
 use super::event::{Event, Failure, FailureKind, Outcome, TrialReport};
-use super::step::{self, StepContext, StepEnd};
+use super::fixtures::{self, Given};
+use super::stage::{self, StageEnd};
+use super::step::{self, StepContext};
 use super::{request, rules};
-use crate::plan::trial::{StepPlan, TrialPlan};
+use crate::http::HeaderMap;
+use crate::plan::trial::TrialPlan;
 use crate::record::Fault;
 use crate::source::Located;
 
-/// How long one cleanup step may take after Ctrl-C.
-const CLEANUP_AFTER_INTERRUPT: Duration = Duration::from_secs(5);
 /// Why a case with faults is skipped where the runner does not stand between the stack and its providers.
 const NO_FAULTS: &str = "its faults need provider traffic that is recorded or replayed: not mode live, not a stack \
                           that was started elsewhere";
@@ -24,7 +24,8 @@ pub(super) async fn run(context: &RunContext, trial: &TrialPlan) -> TrialReport 
         Some(reason) => (Outcome::Skipped(reason.clone()), 1),
         None => judged(context, trial).await,
     };
-    let outcome = redacted(outcome, context);
+    let left = context.fixtures.release(context, trial).await;
+    let outcome = redacted(also(outcome, left), context);
     TrialReport {
         id: trial.id.clone(),
         place: trial.case.span.file_line(),
@@ -40,6 +41,9 @@ async fn judged(context: &RunContext, trial: &TrialPlan) -> (Outcome, u32) {
     if trial.case.watches_provider() && !context.traffic.is_seen() {
         let reason = "it checks provider requests, which a live run and a target given by URL do not show";
         return (Outcome::Skipped(reason.to_owned()), 1);
+    }
+    if trial.case.fixtures.iter().any(|fixture| fixture.is_server()) && !is_near(context.transport.base()) {
+        return (Outcome::Skipped(OUT_OF_REACH.to_owned()), 1);
     }
     let ask = |rules| rules::applying(rules, trial, context.kind, &context.facts, &context.transport);
     match ask(&trial.case.skip).await {
@@ -80,11 +84,21 @@ async fn judged(context: &RunContext, trial: &TrialPlan) -> (Outcome, u32) {
     }
 }
 
+/// What a local MCP server is to a stack at a URL that is not this machine's.
+const OUT_OF_REACH: &str =
+    "its MCP server listens on loopback, where a stack on another machine cannot reach it";
+
 /// Whether other trials may run at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Company {
     Shared,
     Alone,
+}
+
+/// Whether a stack can reach loopback ports of this machine.
+fn is_near(base: &str) -> bool {
+    let host = base.split_once("://").map_or(base, |(_, rest)| rest);
+    ["127.", "localhost", "[::1]", "in-process"].iter().any(|near| host.starts_with(near))
 }
 
 async fn attempt(context: &RunContext, trial: &TrialPlan, company: Company) -> Outcome {
@@ -95,16 +109,20 @@ async fn attempt(context: &RunContext, trial: &TrialPlan, company: Company) -> O
     } else {
         (Some(context.alone.read().await), None)
     };
-    let active = context.traffic.begin(trial);
-    let limit = trial.case.timeout.unwrap_or(context.timeout);
-    let outcome = steps(context, trial, limit).await;
+    let mut given = match context.fixtures.shared(context, trial).await {
+        Ok(given) => given,
+        Err(outcome) => return outcome,
+    };
+    let faults = trial.case.faults.iter().map(|fault| fault.value.clone()).collect();
+    let active = context.traffic.begin(&trial.id, trial.upstream.iter().cloned().collect(), faults);
+    let outcome = whole(context, trial, &mut given).await;
     context.traffic.complete().await;
     let outcome = match (&outcome, &active) {
         (Outcome::Passed, Some(active)) => unmet_faults(trial, &active.unmet_faults()).unwrap_or(outcome),
         _ => outcome,
     };
     drop(active);
-    context.traffic.settle(trial, outcome)
+    context.traffic.settle(&trial.id, &trial.scope, outcome)
 }
 
 /// A fault that never happened leaves what the case is about untried.
@@ -119,86 +137,77 @@ fn unmet_faults(trial: &TrialPlan, unmet: &[usize]) -> Option<Outcome> {
     (!failures.is_empty()).then_some(Outcome::Failed(failures))
 }
 
-async fn steps(context: &RunContext, trial: &TrialPlan, limit: Duration) -> Outcome {
-    let mut scope = trial.scope.clone();
+/// The trial's own fixtures, its steps, its cleanup, and the end of its fixtures.
+async fn whole(context: &RunContext, trial: &TrialPlan, given: &mut Given) -> Outcome {
     let mut profile = request::profile(trial.client);
     context.traffic.tag(&trial.id, &mut profile);
+    let outcome = match fixtures::make_own(context, trial, &profile, given).await {
+        Ok(()) => steps(context, trial, &profile, given).await,
+        Err(outcome) => outcome,
+    };
+    let left = fixtures::clean_own(context, trial, &profile, given).await;
+    also(outcome, left)
+}
+
+async fn steps(context: &RunContext, trial: &TrialPlan, profile: &HeaderMap, given: &Given) -> Outcome {
+    let limit = trial.case.timeout.unwrap_or(context.timeout);
+    let mut scope = trial.scope.clone();
+    scope.extend(given.values.iter().cloned());
+    for (name, template) in &trial.case.late_vars {
+        match template.fill(&scope) {
+            Ok(value) => _ = scope.insert(name.clone(), value),
+            Err(error) => return Outcome::Broken(vec![Failure::template(&error)]),
+        }
+    }
     let with = StepContext {
         transport: &context.transport,
-        profile: &profile,
+        profile,
         root: &context.root,
         traffic: &context.traffic,
         trial: &trial.id,
+        servers: &given.servers,
         // The trial's own limit comes first, and names the step.
         timeout: limit * 2,
     };
-    let at = Cell::new(0);
-    let body = async {
-        for (index, plan) in trial.case.steps.iter().enumerate() {
-            at.set(index);
-            match timed(context, trial, index, plan, &mut scope, with).await {
-                StepEnd::Passed => {}
-                StepEnd::Failed(failures) => return outcome_of(failures),
-                StepEnd::Skipped(reason) => return Outcome::Skipped(reason),
-            }
-        }
-        Outcome::Passed
+    let done = |index: usize, passed, took| {
+        context.emit(Event::StepFinished { id: trial.id.clone(), step: index + 1, passed, took });
     };
-    let outcome = tokio::select! {
-        outcome = tokio::time::timeout(limit, body) => outcome.unwrap_or_else(|_| {
+    let outcome = match stage::run(&trial.case.steps, &mut scope, with, limit, context, done).await {
+        StageEnd::Passed => Outcome::Passed,
+        StageEnd::Failed(failures) => outcome_of(failures),
+        StageEnd::Skipped(reason) => Outcome::Skipped(reason),
+        StageEnd::TimedOut(index) => {
             let title = format!("the trial did not end within {}s; it was at this step", limit.as_secs_f64());
             let failure = Failure::new(FailureKind::Mismatch, title);
-            let step = trial.case.steps.get(at.get());
-            Outcome::Failed(vec![match step {
+            Outcome::Failed(vec![match trial.case.steps.get(index) {
                 Some(step) => failure.at(&step.span, step::EXCERPT_LINES),
                 None => failure.at(&trial.case.span, 0),
             }])
-        }),
-        () = context.interrupted() => {
+        }
+        StageEnd::Interrupted => {
             Outcome::Broken(vec![Failure::new(FailureKind::Fault, "interrupted").at(&trial.case.span, 0)])
         }
     };
-    // What a trial made on a shared stack is removed also when it was cut short, but an interrupt must not hang.
-    let limit = if context.stop.interrupted() { limit.min(CLEANUP_AFTER_INTERRUPT) } else { limit };
-    let mut problems = Vec::new();
-    for plan in &trial.case.cleanup {
-        // A step that needs what a failed step would have kept has nothing to clean up.
-        if !step::ready(plan, &scope) {
-            continue;
-        }
-        if let Ok(StepEnd::Failed(failures)) =
-            tokio::time::timeout(limit, step::run(plan, &mut scope, with)).await
-        {
-            problems.extend(failures);
-        }
-    }
+    let problems = stage::clean(&trial.case.cleanup, &mut scope, with, limit, context).await;
+    also(outcome, problems)
+}
+
+/// What cleaning up came to is part of the outcome, whatever else it was.
+fn also(outcome: Outcome, problems: Vec<Failure>) -> Outcome {
     match outcome {
-        Outcome::Passed if !problems.is_empty() => outcome_of(problems),
+        outcome if problems.is_empty() => outcome,
         Outcome::Failed(mut failures) => {
             failures.extend(problems);
             Outcome::Failed(failures)
         }
-        other => other,
+        Outcome::Broken(mut failures) => {
+            failures.extend(problems);
+            Outcome::Broken(failures)
+        }
+        Outcome::Passed | Outcome::Skipped(_) | Outcome::XFailed(_) | Outcome::XPassed(_) => {
+            outcome_of(problems)
+        }
     }
-}
-
-async fn timed(
-    context: &RunContext,
-    trial: &TrialPlan,
-    index: usize,
-    plan: &StepPlan,
-    scope: &mut crate::plan::expression::Scope,
-    with: StepContext<'_>,
-) -> StepEnd {
-    let started = Instant::now();
-    let end = step::run(plan, scope, with).await;
-    context.emit(Event::StepFinished {
-        id: trial.id.clone(),
-        step: index + 1,
-        passed: matches!(end, StepEnd::Passed),
-        took: started.elapsed(),
-    });
-    end
 }
 
 pub(super) fn outcome_of(failures: Vec<Failure>) -> Outcome {
@@ -211,22 +220,22 @@ pub(super) fn outcome_of(failures: Vec<Failure>) -> Outcome {
 
 /// Nothing leaves a trial with a secret in it.
 fn redacted(outcome: Outcome, context: &RunContext) -> Outcome {
-    let clean = |failures: Vec<Failure>| {
-        let text = |text: Option<String>| text.map(|text| context.redactor.apply(&text));
-        failures
-            .into_iter()
-            .map(|f| Failure {
-                title: context.redactor.apply(&f.title),
-                detail: text(f.detail),
-                curl: text(f.curl),
-                answer: text(f.answer),
-                ..f
-            })
-            .collect()
-    };
     match outcome {
-        Outcome::Failed(failures) => Outcome::Failed(clean(failures)),
-        Outcome::Broken(failures) => Outcome::Broken(clean(failures)),
+        Outcome::Failed(failures) => Outcome::Failed(clean(failures, context)),
+        Outcome::Broken(failures) => Outcome::Broken(clean(failures, context)),
         other => other,
     }
+}
+
+/// The same failures without secrets.
+pub(super) fn clean(failures: Vec<Failure>, context: &RunContext) -> Vec<Failure> {
+    let text = |text: Option<String>| text.map(|text| context.redactor.apply(&text));
+    let clean = |f: Failure| Failure {
+        title: context.redactor.apply(&f.title),
+        detail: text(f.detail),
+        curl: text(f.curl),
+        answer: text(f.answer),
+        ..f
+    };
+    failures.into_iter().map(clean).collect()
 }

@@ -80,8 +80,12 @@ fn streamable(tools: ToolSet, stop: CancellationToken) -> Router {
     // The default accepts loopback hosts only, so that no web page can reach the server under another name.
     let config = StreamableHttpServerConfig::default()
         .with_cancellation_token(stop)
-        .with_max_request_body_bytes(MESSAGE_LIMIT);
-    let sessions = std::sync::Arc::new(LocalSessionManager::default());
+        .with_max_request_body_bytes(MESSAGE_LIMIT)
+        .with_sse_retry(None);
+    // An empty first event, for clients that resume streams, is an error to Python's client before 1.20.
+    let mut sessions = LocalSessionManager::default();
+    sessions.session_config.sse_retry = None;
+    let sessions = std::sync::Arc::new(sessions);
     Router::new().route_service("/mcp", StreamableHttpService::new(move || Ok(tools), sessions, config))
 }
 

@@ -1,5 +1,5 @@
 //! The named tool sets: what each tool is called, takes and returns. The definitions are data, `tool_sets.json`, as a
-//! server lists them; those of `default` and `dependency` are what upstream's test servers list, so that its recordings
+//! server lists them; parameters of all but `schemas` are what upstream's test servers list, so that its recordings
 //! answer the same requests. `schemas` has what conversions lose: `$ref` and `$defs`, recursion, arrays, `anyOf`.
 
 use rmcp::ErrorData;
@@ -22,7 +22,7 @@ pub enum ToolSet {
     Dependency,
     /// Tools whose parameters and results are described with all that JSON Schema offers.
     Schemas,
-    /// `get_weather` and `calculate`, which describe what they return.
+    /// `get_weather` and `calculate`, which also describe what is inside the objects that they return.
     Outputs,
 }
 

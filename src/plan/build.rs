@@ -7,6 +7,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::expression::Scope;
+use super::fixture::{self, Visible};
+use super::fixture_tree;
 use super::keyword::Keyword;
 use super::lower;
 use super::params::{Parameter, short_name};
@@ -15,7 +17,7 @@ use super::select::{Candidate, Selector};
 use super::template::Template;
 use super::tree;
 use super::trial::{CasePlan, TrialPlan};
-use super::vars::Vars;
+use super::vars::{FixtureNames, Vars};
 use crate::schema::case::{Case, Client, Need, Row};
 use crate::schema::{CaseFile, Documents};
 use crate::source::project::Folder;
@@ -47,11 +49,14 @@ pub fn build(
     let mut used = vec![false; selection.selectors.len()];
     let mut trials = Vec::new();
     let complete = documents.is_complete(Folder::TestCases);
+    let mut fixtures = fixture::Lowering::new(run_scope(settings));
     for file in &documents.cases {
         let path = file_id(&file.span);
+        let visible = Visible::new(&file.fixtures.0, &documents.fixtures);
         for case in &file.cases {
             let candidate = Candidate { file: &path, case: &case.name };
-            let found = expand(&path, file, case, settings, selection, &mut problems);
+            let own = Own { path: &path, file, case, visible: &visible };
+            let found = expand(own, settings, selection, &mut fixtures, &mut problems);
             let in_suite = roots.holds(candidate);
             for trial in found {
                 let suffix = &trial.id[path.len() + 2 + case.name.len()..];
@@ -71,6 +76,7 @@ pub fn build(
     let parameters: Vec<&Parameter> = settings.params.iter().map(|(parameter, _)| parameter).collect();
     tree::params(documents, &parameters, &mut problems);
     tree::stacks(&documents.stacks, &mut problems);
+    fixture_tree::fixtures(documents, &mut problems);
     // What a broken file defines is not known, so that nothing can be said to match nothing.
     for (selector, _) in selection.selectors.iter().zip(&used).filter(|(_, used)| complete && !**used) {
         problems.push(tree::unmatched(selector, documents));
@@ -103,7 +109,7 @@ fn suite_selectors(settings: &Settings<'_>) -> Roots {
 }
 
 /// A short name for what a trial makes on a shared stack: stable, and no other trial's.
-fn trial_hash(id: &str) -> String {
+pub(super) fn trial_hash(id: &str) -> String {
     use sha2::Digest;
     sha2::Sha256::digest(id.as_bytes()).iter().take(6).map(|byte| format!("{byte:02x}")).collect()
 }
@@ -115,6 +121,21 @@ pub(super) fn file_id(span: &Span) -> String {
     path.components().map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/")
 }
 
+/// What templates know that is the same for the whole run.
+fn run_scope(settings: &Settings<'_>) -> Scope {
+    let mut scope = Scope::new();
+    let env: Scope = settings.env.iter().map(|(k, v)| (k.clone(), json!(v.value))).collect();
+    scope.insert("env".to_owned(), Value::Object(env));
+    let setup = settings.setup.as_ref().map(|(setup, _)| *setup);
+    let lacks: Vec<&str> = setup.iter().flat_map(|s| &s.lacks).map(|word| word.value.as_str()).collect();
+    scope.insert("lacks".to_owned(), json!(lacks));
+    // The first value of every parameter, for what depends on the run and not on the trial's own axes.
+    let models = settings.params.iter().map(|(p, values)| (p.name.clone(), json!(values.value.first())));
+    scope.insert("models".to_owned(), Value::Object(models.collect()));
+    scope.insert("setup".to_owned(), json!(setup.map(|s| s.name.value.as_str())));
+    scope
+}
+
 /// One point of the matrix.
 struct Point<'a> {
     client: Option<Client>,
@@ -123,22 +144,45 @@ struct Point<'a> {
     row: Option<&'a Row>,
 }
 
+/// A case, and what its file says about it.
+#[derive(Clone, Copy)]
+struct Own<'a> {
+    path: &'a str,
+    file: &'a CaseFile,
+    case: &'a Case,
+    visible: &'a Visible<'a>,
+}
+
 fn expand(
-    path: &str,
-    file: &CaseFile,
-    case: &Case,
+    own: Own<'_>,
     settings: &Settings<'_>,
     selection: &Selection,
+    fixtures: &mut fixture::Lowering,
     problems: &mut Problems,
 ) -> Vec<TrialPlan> {
-    let vars = Vars::lower(&file.vars, &case.vars, problems);
+    let Own { path, file, case, visible } = own;
+    let written = visible.in_order(&case.uses);
+    let used: BTreeSet<String> = written.iter().map(|fixture| fixture.name.value.clone()).collect();
+    let others: BTreeSet<String> =
+        visible.names().into_iter().map(str::to_owned).filter(|name| !used.contains(name)).collect();
+    let fixture_names = FixtureNames { used: used.clone(), others: others.clone() };
+    let vars = Vars::lower(&file.vars, &case.vars, &fixture_names, problems);
     let mut names: BTreeSet<String> = lower::BUILT_IN.iter().map(|name| (*name).to_owned()).collect();
     for param in &case.params {
         names.insert(param.value.clone());
     }
     names.extend(vars.names().map(|name| name.value.clone()));
-    vars.templates().for_each(|template| lower::check_names(template, &names, problems));
-    let plan = Arc::new(lower::case(path, case, &names, problems));
+    for name in case.params.iter().chain(vars.all_names()).filter(|name| used.contains(&name.value)) {
+        problems.push(name.problem(format!("`{}` is also a fixture that this case uses", name.value)));
+    }
+    let mut all = names.clone();
+    all.extend(vars.late().map(|(name, _)| name.value.clone()));
+    all.extend(used);
+    vars.templates().for_each(|template| lower::check_names(template, &all, problems));
+    let plans = fixtures.of_case(path, &written, &names, problems);
+    let late_vars = vars.late().map(|(name, template)| (name.value.clone(), template.clone())).collect();
+    let known = lower::Known { early: &names, all: &all, fixtures: &plans, others: &others, late_vars };
+    let plan = Arc::new(lower::case(path, case, known, problems));
     let upstream = case.upstream.as_ref().map(|text| Template::text(text, &text.span, problems));
     if let Some(template) = &upstream {
         lower::check_names(template, &names, problems);
@@ -251,19 +295,9 @@ impl Context<'_> {
     }
 
     fn scope(&self, point: &Point<'_>, id: &str) -> Scope {
-        let mut scope = Scope::new();
-        let env: Scope = self.settings.env.iter().map(|(k, v)| (k.clone(), json!(v.value))).collect();
+        let mut scope = run_scope(self.settings);
         scope.insert("client".to_owned(), json!(point.client.map(Client::word)));
-        scope.insert("env".to_owned(), Value::Object(env));
-        let setup = self.settings.setup.as_ref().map(|(setup, _)| *setup);
-        let lacks: Vec<&str> = setup.iter().flat_map(|s| &s.lacks).map(|word| word.value.as_str()).collect();
-        scope.insert("lacks".to_owned(), json!(lacks));
-        // The first value of every parameter, for what depends on the run and not on the trial's own axes.
-        let models =
-            self.settings.params.iter().map(|(p, values)| (p.name.clone(), json!(values.value.first())));
-        scope.insert("models".to_owned(), Value::Object(models.collect()));
         scope.insert("row".to_owned(), Value::Null);
-        scope.insert("setup".to_owned(), json!(setup.map(|s| s.name.value.as_str())));
         scope.insert("trial".to_owned(), json!({"id": id, "hash": trial_hash(id)}));
         for (name, value) in &point.params {
             // A dimension goes into requests as a number.

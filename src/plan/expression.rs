@@ -88,6 +88,17 @@ impl Expression {
         &self.source
     }
 
+    /// What it asks of a name as a plain path, as `url` of `server` in `server.url`.
+    pub fn member_of(&self, name: &str) -> Option<&str> {
+        match &self.kind {
+            Kind::Path(path) => match &path[..] {
+                [Step::Key(root), Step::Key(member), ..] if root == name => Some(member),
+                _ => None,
+            },
+            Kind::Compiled { .. } => None,
+        }
+    }
+
     /// The names it starts from: `row` for `row.tools`.
     pub fn roots(&self) -> BTreeSet<String> {
         match &self.kind {

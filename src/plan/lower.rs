@@ -1,9 +1,11 @@
 //! From a case as written to steps that can run, with every template compiled and every name known.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::fault;
+use super::fixture::FixturePlan;
 use super::template::{Placed, Template};
 use super::trial::{
     BodyPlan, CasePlan, Condition, ContentPlan, KeepPlan, PartPlan, PollPlan, RepeatPlan, RequestPlan,
@@ -13,9 +15,10 @@ use crate::check::Check;
 use crate::schema::case::{Case, Rule};
 use crate::schema::check::PlainKeep;
 use crate::schema::decode::Table;
+use crate::schema::fixture::FixtureScope;
 use crate::schema::step::{Body, Part, PollTimeout, Step};
 use crate::source::nearest::suggestion;
-use crate::source::{Located, Node, Problem, Problems};
+use crate::source::{Located, Node, Problem, Problems, Span};
 
 /// Pause before the second try of a poll that says nothing else.
 const POLL_EVERY: Duration = Duration::from_millis(20);
@@ -23,9 +26,24 @@ const POLL_EVERY: Duration = Duration::from_millis(20);
 /// Names that every trial has besides parameters, variables and what it keeps.
 pub(super) const BUILT_IN: [&str; 7] = ["client", "env", "lacks", "models", "row", "setup", "trial"];
 
-/// Lowers a case; `names` are those that its templates may use from the start.
-pub(super) fn case(file: &str, case: &Case, names: &BTreeSet<String>, problems: &mut Problems) -> CasePlan {
-    let mut lowering = Lowering { names: names.clone(), problems };
+/// What the templates of a case may use from the start.
+pub(super) struct Known<'a> {
+    /// Before anything runs: all that rules may look at.
+    pub early: &'a BTreeSet<String>,
+    /// When the first step begins.
+    pub all: &'a BTreeSet<String>,
+    pub fixtures: &'a [Arc<FixturePlan>],
+    /// Names of fixtures that only other cases use.
+    pub others: &'a BTreeSet<String>,
+    pub late_vars: Vec<(String, Template)>,
+}
+
+/// Lowers a case.
+pub(super) fn case(file: &str, case: &Case, known: Known<'_>, problems: &mut Problems) -> CasePlan {
+    let names = known.early;
+    let mut lowering =
+        Lowering { names: known.all.clone(), fixtures: known.fixtures, others: known.others, problems };
+    known.late_vars.iter().for_each(|(_, template)| lowering.check(template));
     let steps: Vec<StepPlan> = case.steps.iter().map(|step| lowering.step(step)).collect();
     let cleanup = case.cleanup.iter().map(|step| lowering.step(step)).collect();
     let faults = case.faults.iter().filter_map(|written| fault::fault(written, lowering.problems)).collect();
@@ -39,10 +57,24 @@ pub(super) fn case(file: &str, case: &Case, names: &BTreeSet<String>, problems: 
         skip: rules(&case.skip),
         xfail: rules(&case.xfail),
         timeout: case.timeout,
+        fixtures: known.fixtures.to_vec(),
+        late_vars: known.late_vars,
         faults,
         steps,
         cleanup,
     }
+}
+
+/// Lowers lists of steps of which the later know what the earlier keep; `fixtures` are those they may ask.
+pub(super) fn stages<const N: usize>(
+    lists: [&[Step]; N],
+    names: &BTreeSet<String>,
+    fixtures: &[Arc<FixturePlan>],
+    problems: &mut Problems,
+) -> [Vec<StepPlan>; N] {
+    let others = BTreeSet::new();
+    let mut lowering = Lowering { names: names.clone(), fixtures, others: &others, problems };
+    lists.map(|steps| steps.iter().map(|step| lowering.step(step)).collect())
 }
 
 /// Reports every name in a template that nothing defines.
@@ -62,19 +94,79 @@ pub(super) fn check_names(template: &Template, names: &BTreeSet<String>, problem
 
 struct Lowering<'p> {
     names: BTreeSet<String>,
+    fixtures: &'p [Arc<FixturePlan>],
+    others: &'p BTreeSet<String>,
     problems: &'p mut Problems,
 }
 
 impl Lowering<'_> {
+    /// Reports names that nothing defines, and what fixtures are asked for that they do not have.
+    fn check(&mut self, template: &Template) {
+        let mut found: Vec<&Placed> = Vec::new();
+        template.expressions(&mut found);
+        let mut reported = false;
+        for (placed, root) in
+            found.iter().flat_map(|p| p.expression.roots().into_iter().map(move |root| (p, root)))
+        {
+            if self.others.contains(&root) && !self.names.contains(&root) {
+                let problem =
+                    Problem::new(format!("this case does not use the fixture `{root}`")).at(&placed.span);
+                self.problems.push(problem.help(format!("write `uses: [{root}]`")));
+                reported = true;
+            }
+        }
+        if !reported {
+            check_names(template, &self.names, self.problems);
+        }
+        for (placed, fixture) in found.iter().flat_map(|p| self.fixtures.iter().map(move |f| (p, f))) {
+            let Some(member) = placed.expression.member_of(&fixture.name) else { continue };
+            if !fixture.members().iter().any(|known| known == member) {
+                let known: Vec<&str> = fixture.members().iter().map(String::as_str).collect();
+                let message = format!("the fixture `{}` has no `{member}`", fixture.name);
+                let help = if known.is_empty() {
+                    "its steps keep nothing".to_owned()
+                } else {
+                    suggestion(member, &known)
+                };
+                self.problems.push(Problem::new(message).at(&placed.span).help(help));
+            }
+        }
+    }
+
+    /// What a server received can be told apart by trial only when it is the trial's own.
+    fn server(&mut self, server: &str, span: &Span) {
+        let fixture = self.fixtures.iter().find(|fixture| fixture.name == server);
+        let (message, help) = match fixture {
+            Some(fixture) if !fixture.is_server() => {
+                (format!("the fixture `{server}` is no MCP server"), "it has steps".to_owned())
+            }
+            Some(fixture) if fixture.scope != FixtureScope::Trial => (
+                format!("trials share the MCP server `{server}`, so that its calls are nobody's"),
+                "give it `scope: trial`".to_owned(),
+            ),
+            Some(_) => return,
+            None => {
+                let servers = self.fixtures.iter().filter(|fixture| fixture.is_server());
+                let names: Vec<&str> = servers.map(|fixture| fixture.name.as_str()).collect();
+                let help = match names.as_slice() {
+                    [] => "name a fixture with `mcp` under `uses`".to_owned(),
+                    names => suggestion(server, names),
+                };
+                (format!("this case uses no MCP server `{server}`"), help)
+            }
+        };
+        self.problems.push(Problem::new(message).at(span).help(help));
+    }
+
     fn template(&mut self, node: &Node) -> Template {
         let template = Template::compile(node, self.problems);
-        check_names(&template, &self.names, self.problems);
+        self.check(&template);
         template
     }
 
     fn text(&mut self, text: &Located<String>) -> Template {
         let template = Template::text(text, &text.span, self.problems);
-        check_names(&template, &self.names, self.problems);
+        self.check(&template);
         template
     }
 
@@ -98,7 +190,7 @@ impl Lowering<'_> {
         };
         let when = options.when.as_ref().map(|text| {
             let template = Template::condition(text, &text.span, self.problems);
-            check_names(&template, &self.names, self.problems);
+            self.check(&template);
             template
         });
         let request = step.action.as_ref().map(|action| RequestPlan {
@@ -113,7 +205,7 @@ impl Lowering<'_> {
         let repeat = options.repeat.as_ref().map(|repeat| {
             let text = &repeat.again_while;
             let again_while = Template::condition(text, &text.span, self.problems);
-            check_names(&again_while, &self.names, self.problems);
+            self.check(&again_while);
             RepeatPlan { again_while, at_most: repeat.at_most.value }
         });
         let poll = options.poll.as_ref().map(|poll| PollPlan {
@@ -168,6 +260,9 @@ impl Lowering<'_> {
     fn checks(&mut self, checks: &[Located<Check<Node>>]) -> Vec<Located<Check<Template>>> {
         let mut lowered = Vec::new();
         for check in checks {
+            if let Check::McpCalls { server, .. } = &check.value {
+                self.server(server, &check.span);
+            }
             let Ok(value) =
                 check.try_map(&mut |node: &Node| Ok::<_, std::convert::Infallible>(self.template(node)));
             lowered.push(Located::new(value, check.span.clone()));

@@ -6,6 +6,8 @@
 pub mod build;
 pub mod expression;
 mod fault;
+pub mod fixture;
+mod fixture_tree;
 pub mod keyword;
 mod lower;
 pub mod params;

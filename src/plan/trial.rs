@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::expression::Scope;
+use super::fixture::FixturePlan;
 use super::template::Template;
 use crate::check::{Check, Keep};
 use crate::record::Fault;
@@ -37,6 +38,10 @@ pub struct CasePlan {
     pub skip: Vec<RulePlan>,
     pub xfail: Vec<RulePlan>,
     pub timeout: Option<Duration>,
+    /// What is made before the first step, each after what it needs itself.
+    pub fixtures: Vec<Arc<FixturePlan>>,
+    /// Variables that need what a fixture gives, each after those that it needs.
+    pub late_vars: Vec<(String, Template)>,
     /// What happens to provider calls, on purpose, and where that is written.
     pub faults: Vec<Located<Fault>>,
     pub steps: Vec<StepPlan>,
@@ -46,7 +51,9 @@ pub struct CasePlan {
 impl CasePlan {
     /// Whether a check looks at provider requests or a fault meets them, so that it must be known which trial caused them.
     pub fn watches_provider(&self) -> bool {
-        !self.faults.is_empty() || self.steps.iter().any(StepPlan::watches_provider)
+        !self.faults.is_empty()
+            || self.steps.iter().any(StepPlan::watches_provider)
+            || self.fixtures.iter().any(|fixture| fixture.watches_provider())
     }
 }
 

@@ -11,11 +11,29 @@ use crate::source::{Located, Node, Problem, Problems};
 
 /// Variables of a case in an order in which each needs only earlier ones.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Vars(Vec<(Located<String>, Template)>);
+pub(super) struct Vars {
+    /// Known before anything runs.
+    early: Vec<(Located<String>, Template)>,
+    /// Those that need what a fixture gives.
+    late: Vec<(Located<String>, Template)>,
+}
+
+/// Names of fixtures.
+pub(super) struct FixtureNames {
+    /// Those of this case.
+    pub used: BTreeSet<String>,
+    /// Those that other cases use: what a file says about them is not for this case.
+    pub others: BTreeSet<String>,
+}
 
 impl Vars {
     /// The file's variables with the case's over them.
-    pub(super) fn lower(file: &Table<Node>, case: &Table<Node>, problems: &mut Problems) -> Self {
+    pub(super) fn lower(
+        file: &Table<Node>,
+        case: &Table<Node>,
+        fixtures: &FixtureNames,
+        problems: &mut Problems,
+    ) -> Self {
         let own = |name: &str| case.get(name).is_some();
         let all = file.iter().filter(|(name, _)| !own(name)).chain(case.iter());
         let mut waiting: Vec<(Located<String>, Template)> =
@@ -32,20 +50,44 @@ impl Vars {
             ordered.extend(ready);
             waiting = rest;
         }
-        Self(ordered)
+        let mut vars = Self::default();
+        let (mut late, mut others) = (fixtures.used.clone(), fixtures.others.clone());
+        for (name, template) in ordered {
+            let needs = roots(&template);
+            if !needs.is_disjoint(&others) && !own(&name) {
+                others.insert(name.value);
+            } else if needs.is_disjoint(&late) {
+                vars.early.push((name, template));
+            } else {
+                late.insert(name.value.clone());
+                vars.late.push((name, template));
+            }
+        }
+        vars
     }
 
+    /// Variables that need what a fixture gives.
+    pub(super) fn late(&self) -> impl Iterator<Item = &(Located<String>, Template)> {
+        self.late.iter()
+    }
+
+    /// Those that are known before anything runs.
     pub(super) fn names(&self) -> impl Iterator<Item = &Located<String>> {
-        self.0.iter().map(|(name, _)| name)
+        self.early.iter().map(|(name, _)| name)
+    }
+
+    /// All of them, those too that need what a fixture gives.
+    pub(super) fn all_names(&self) -> impl Iterator<Item = &Located<String>> {
+        self.early.iter().chain(&self.late).map(|(name, _)| name)
     }
 
     pub(super) fn templates(&self) -> impl Iterator<Item = &Template> {
-        self.0.iter().map(|(_, template)| template)
+        self.early.iter().chain(&self.late).map(|(_, template)| template)
     }
 
-    /// Adds every variable's value to a scope.
+    /// Adds the values of those that are known before anything runs.
     pub(super) fn fill(&self, scope: &mut Scope, problems: &mut Problems) {
-        for (name, template) in &self.0 {
+        for (name, template) in &self.early {
             let names_known = roots(template).iter().all(|root| scope.contains_key(root));
             match template.fill(scope) {
                 Ok(value) => _ = scope.insert(name.value.clone(), value),

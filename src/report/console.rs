@@ -152,6 +152,9 @@ impl Console {
         for miss in &summary.stray_misses {
             self.print(&format!("\nreplay miss outside any trial:\n{miss}"))?;
         }
+        for failure in &summary.unclean {
+            self.print(&format!("\n{}", text::failure(failure).trim_end()))?;
+        }
         let skips = text::skip_reasons(finished);
         if !skips.is_empty() && self.options.verbosity > Verbosity::Quiet {
             self.print("\nskipped:")?;
@@ -159,7 +162,7 @@ impl Console {
                 self.print(&format!("  {count:>4}  {reason}"))?;
             }
         }
-        let bad = summary.failed + summary.broken + summary.stray_misses.len() > 0;
+        let bad = summary.failed + summary.broken + summary.stray_misses.len() + summary.unclean.len() > 0;
         let line = self.painted(&summary.line(), if bad { AnsiColor::Red } else { AnsiColor::Green });
         let interrupted = if summary.interrupted { " (interrupted)" } else { "" };
         self.print(&format!("\n{line} in {}{interrupted}", text::seconds(summary.took)))

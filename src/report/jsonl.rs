@@ -50,6 +50,7 @@ fn line(event: &Event) -> Value {
             "xfailed": summary.xfailed, "xpassed": summary.xpassed, "broken": summary.broken, "flaky": summary.flaky,
             "missed": summary.missed, "stray_misses": summary.stray_misses, "not_run": summary.not_run,
             "interrupted": summary.interrupted,
+            "unclean": summary.unclean.iter().map(failure).collect::<Vec<_>>(),
             "matches": summary.other_matches.iter().map(provider_use).collect::<Vec<_>>(), "seconds": summary.took.as_secs_f64(),
         }),
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::decode::{Decode, Fields, Table, record, wrong_kind};
 use super::fault::Fault;
+use super::fixture::Fixture;
 use super::step::Step;
 use crate::source::nearest::suggestion;
 use crate::source::{Located, Node, NodeValue, Problems};
@@ -15,6 +16,8 @@ record! {
         anchors: Option<Node>,
         /// Values for every case of the file; they may refer to each other and to parameters.
         vars: Table<Node>,
+        /// What the cases of this file need and share.
+        fixtures: Table<Fixture>,
         cases: Vec<Case>,
     }
 }
@@ -38,6 +41,8 @@ record! {
         xfail: Vec<Rule>,
         /// One trial per row; in templates `row.…`.
         rows: Vec<Row>,
+        /// Fixtures that are made before the first step.
+        uses: Vec<Located<String>>,
         vars: Table<Node>,
         timeout: Option<Duration>,
         /// What goes wrong with the stack's provider calls, on purpose.
@@ -109,7 +114,7 @@ macro_rules! words {
             }
         }
 
-        impl Decode for $name {
+        impl $crate::schema::decode::Decode for $name {
             const EXPECTED: &'static str = $what;
             fn decode(node: &Node, problems: &mut Problems) -> Option<Self> {
                 let NodeValue::Text(text) = &node.value else {
@@ -126,6 +131,8 @@ macro_rules! words {
         }
     };
 }
+
+pub(super) use words;
 
 words! {
     /// Which SDK's headers a request carries; the two that upstream runs its tests with.

@@ -12,7 +12,7 @@ use crate::check::{
     ProviderCall, Range, SchemaRef, StatusCodes, StatusIs, StreamFormat, StreamIs, Terminal, Which,
 };
 use crate::source::nearest::suggestion;
-use crate::source::{Node, NodeValue, Problems};
+use crate::source::{Located, Node, NodeValue, Problems};
 
 /// A check whose expected values are still nodes.
 pub type PlainCheck = Check<Node>;
@@ -63,6 +63,18 @@ impl Decode for PlainCheck {
             "provider_calls" => {
                 let fields = Fields::of(value, &["provider", "endpoint", "count"], problems)?;
                 Self::ProviderCalls { call: call(&fields, problems)?, count: fields.take("count", problems)? }
+            }
+            "mcp_calls" => {
+                let (fields, check) = path_check(value, &["server", "method", "tool"], problems)?;
+                let tool = fields.take::<Option<String>>("tool", problems)?;
+                let method = fields.take::<Option<Located<String>>>("method", problems)?;
+                if let (Some(method), Some(_)) = (&method, &tool) {
+                    problems.push(
+                        method.problem("a `tool` is called by `tools/call`; `method` is for other requests"),
+                    );
+                }
+                let method = method.map_or_else(|| "tools/call".to_owned(), |method| method.value);
+                Self::McpCalls { server: fields.take("server", problems)?, method, tool, check }
             }
             _ => Self::Assert(condition(value)),
         })

@@ -4,6 +4,7 @@ pub mod case;
 pub mod check;
 pub mod decode;
 pub mod fault;
+pub mod fixture;
 pub mod setup;
 pub mod stack;
 pub mod step;
@@ -15,6 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub use case::{Case, CaseFile};
 pub use fault::Fault;
+pub use fixture::FixtureFile;
 pub use setup::Setup;
 pub use stack::StackDefinition;
 pub use suite::Suite;
@@ -33,6 +35,7 @@ pub struct Documents {
     pub suites: Vec<Suite>,
     pub setups: Vec<Setup>,
     pub stacks: Vec<StackDefinition>,
+    pub fixtures: Vec<FixtureFile>,
     pub cases: Vec<CaseFile>,
     /// Folders with problems: a name that is missing may be in a broken file of theirs.
     pub incomplete: Vec<Folder>,
@@ -48,13 +51,14 @@ impl Documents {
             suites: read.folder(Folder::Suites),
             setups: read.folder(Folder::Setups),
             stacks: with_built_in(read.folder(Folder::Stacks)),
+            fixtures: read.folder(Folder::Fixtures),
             cases: read.folder(Folder::TestCases),
             incomplete,
         };
         duplicates(documents.suites.iter().map(|s| &s.name), "suite", &mut problems);
         duplicates(documents.setups.iter().map(|s| &s.name), "setup", &mut problems);
         duplicates(documents.stacks.iter().map(|s| &s.name), "stack", &mut problems);
-        uploads(&documents.cases, project, &mut problems);
+        uploads(&documents, project, &mut problems);
         (documents, problems)
     }
 
@@ -99,10 +103,15 @@ impl Reader<'_> {
 }
 
 /// The files that cases upload are there. Known before anything is sent, because their names hold no templates.
-fn uploads(files: &[CaseFile], project: &Project, problems: &mut Problems) {
-    for case in files.iter().flat_map(|file| &file.cases) {
+fn uploads(documents: &Documents, project: &Project, problems: &mut Problems) {
+    for case in documents.cases.iter().flat_map(|file| &file.cases) {
         uploads_of(&case.steps, project, problems);
         uploads_of(&case.cleanup, project, problems);
+    }
+    let own = documents.cases.iter().flat_map(|file| file.fixtures.iter());
+    let everyones = documents.fixtures.iter().flat_map(|file| file.fixtures.iter());
+    for (_, fixture) in own.chain(everyones) {
+        uploads_of(&fixture.steps, project, problems);
     }
 }
 

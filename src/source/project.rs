@@ -14,6 +14,7 @@ pub enum Folder {
     Suites,
     Setups,
     Stacks,
+    Fixtures,
     TestCases,
 }
 
@@ -23,6 +24,7 @@ impl Folder {
             Self::Suites => "suites",
             Self::Setups => "setups",
             Self::Stacks => "stacks",
+            Self::Fixtures => "fixtures",
             Self::TestCases => "test_cases",
         }
     }

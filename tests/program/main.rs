@@ -5,6 +5,7 @@ mod bad_targets;
 mod bad_tree;
 mod bad_usage;
 mod bad_yaml;
+mod fixtures;
 mod interrupt;
 mod language;
 mod outcomes;
