@@ -203,6 +203,7 @@ mod tests {
             Check::Stream(Box::new(StreamIs { first: Some(json!(1)), ..StreamIs::default() })),
             Check::ProviderRequest { call: ProviderCall::default(), which: Which::Last, check: inner() },
             Check::ProviderCalls { call: ProviderCall::default(), count: Range::exact(json!(1)) },
+            Check::McpCalls { server: "s".into(), method: "m".into(), tool: None, check: inner() },
             Check::Assert(json!(true)),
         ]
     }

@@ -1,6 +1,7 @@
 //! The whole program: the binary is run in temporary projects, and what it prints is compared.
 
 mod bad_cases;
+mod bad_fixtures;
 mod bad_targets;
 mod bad_tree;
 mod bad_usage;
