@@ -12,7 +12,7 @@ python=target/real-stack/venv/bin/python
 # The folders whose tests are ported, and those of them whose APIs the in-process stack serves.
 ported=(agents/ batches/ conversations/ datasets/ eval/ files/ inference/ inspect/ providers/ safety/ scoring/ tools/
     vector_io/)
-in_process=(inference/ inspect/ providers/)
+in_process=(inference/ inspect/ providers/ safety/ tools/)
 
 if [[ ! -d $shared ]]; then
     printf 'real-stack check: %s is absent; set RUNNER_SHARED to the folder of shared data\n' "$shared" >&2

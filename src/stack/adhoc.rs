@@ -46,7 +46,7 @@ impl RunConfig {
                 StoreConfig::File(PathBuf::from(folder).join("sql_store.db"))
             }),
             configured: Configured::default(),
-            fetches_images: !env.contains_key(super::config::OFFLINE),
+            offline: env.contains_key(super::config::OFFLINE),
         })
     }
 }

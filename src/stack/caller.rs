@@ -7,6 +7,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, header};
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 
 /// The largest request body that is read; images travel inside.
@@ -29,9 +30,19 @@ impl Caller {
         }
     }
 
+    /// A field of the provider data.
+    pub(crate) fn provider_data(&self, field: &str) -> Option<&Value> {
+        self.provider_data.get(field)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn with_provider_data(data: Value) -> Self {
+        Self { provider_data: data.as_object().cloned().unwrap_or_default(), traceparent: None }
+    }
+
     /// The caller's own key for a provider.
     pub(crate) fn provider_key(&self, field: &str) -> Option<&str> {
-        self.provider_data.get(field).and_then(Value::as_str).filter(|key| !key.is_empty())
+        self.provider_data(field).and_then(Value::as_str).filter(|key| !key.is_empty())
     }
 }
 
@@ -65,6 +76,19 @@ pub(crate) async fn body(
     match fields::check(&Ty::Model(model), &value, &["body"]) {
         Ok(Value::Object(map)) => Ok(map),
         Ok(_) => Err(ApiError::Internal("a checked body is no object".into())),
+        Err(issues) => Err(ApiError::Request(issues)),
+    }
+}
+
+/// Checks the parameters behind a path's `?`.
+pub(crate) fn query(
+    model: &'static Model,
+    query: BTreeMap<String, String>,
+) -> Result<Map<String, Value>, ApiError> {
+    let query: Map<String, Value> = query.into_iter().map(|(name, value)| (name, value.into())).collect();
+    match fields::check(&Ty::Model(model), &query.into(), &["query"]) {
+        Ok(Value::Object(map)) => Ok(map),
+        Ok(_) => Err(ApiError::Internal("a checked query is no object".into())),
         Err(issues) => Err(ApiError::Request(issues)),
     }
 }

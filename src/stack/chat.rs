@@ -37,7 +37,6 @@ pub(crate) async fn create(
 }
 
 /// Calls a model for another API: what `POST /v1/chat/completions` answers to these parameters, stored likewise.
-#[expect(dead_code, reason = "the APIs that call models come next")]
 pub(crate) async fn complete(
     shared: &Arc<Shared>,
     caller: &Caller,
@@ -111,7 +110,7 @@ async fn prepare(shared: &Shared, mut params: Map<String, Value>) -> Result<Prep
     if remote.remote.dialect.inlines_images()
         && let Some(messages) = params.get_mut("messages")
     {
-        images::inline(&remote.http, messages, shared.fetches_images).await?;
+        images::inline(&remote.http, messages, !shared.offline).await?;
     }
     let body = outbound::body(&request_types::CHAT, CHAT_ORDER, &params, &model.provider_resource_id);
     let messages = params.remove("messages").unwrap_or_default();

@@ -137,6 +137,25 @@ impl Remote {
     }
 }
 
+/// Sends a request to a service that is no model provider, and reads the JSON it answers with.
+pub(crate) async fn answer(request: reqwest::RequestBuilder) -> Result<Value, ApiError> {
+    let unreachable = |error: &reqwest::Error| {
+        if error.is_connect() {
+            ApiError::Unreachable("All connection attempts failed".into())
+        } else {
+            broken(error)
+        }
+    };
+    let response = request.send().await.map_err(|error| unreachable(&error))?;
+    let status = response.status();
+    let bytes = read(response).await?;
+    if !status.is_success() {
+        return Err(ApiError::Internal(message(status, &bytes)));
+    }
+    serde_json::from_slice(&bytes)
+        .map_err(|error| ApiError::Internal(format!("the answer is not JSON: {error}")))
+}
+
 async fn read(mut response: reqwest::Response) -> Result<Vec<u8>, ApiError> {
     let mut bytes = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| broken(&error))? {

@@ -24,11 +24,11 @@ pub struct RunConfig {
     pub(crate) models: Vec<ModelInput>,
     pub(crate) store: StoreConfig,
     pub(crate) configured: Configured,
-    /// Whether images behind an address may be fetched; not while a run must stay on this machine.
-    pub(crate) fetches_images: bool,
+    /// Whether a run must stay on this machine: nothing that a request names is fetched or called elsewhere.
+    pub(crate) offline: bool,
 }
 
-/// Set to anything, this variable keeps the stack from fetching what a request names.
+/// Set to anything, this variable keeps the stack from fetching or calling what a request names beyond this machine.
 pub const OFFLINE: &str = "RUNNER_OFFLINE";
 
 /// A model of `registered_resources`.
@@ -57,8 +57,15 @@ impl Configured {
         Self { resources: section("registered_resources"), vector_stores: section("vector_stores") }
     }
 
+    /// The entries of a list whose provider is named; a variable that is not set names none.
+    pub(crate) fn enabled(&self, list: &str) -> impl Iterator<Item = &Map<String, Value>> {
+        self.resources(list).filter(|entry| {
+            let provider = entry.get("provider_id").and_then(Value::as_str);
+            provider.is_some_and(|provider| !provider.is_empty() && provider != "__disabled__")
+        })
+    }
+
     /// The entries of one list of `registered_resources`.
-    #[expect(dead_code, reason = "the APIs with configured resources come next")]
     pub(crate) fn resources(&self, list: &str) -> impl Iterator<Item = &Map<String, Value>> {
         let entries = self.resources.get(list).and_then(Value::as_array);
         entries.into_iter().flatten().filter_map(Value::as_object)
@@ -136,7 +143,7 @@ impl RunConfig {
             models: read_models(&config, &place)?,
             store: read_store(&config, env),
             configured: Configured::read(&config),
-            fetches_images: !env.contains_key(OFFLINE),
+            offline: env.contains_key(OFFLINE),
             providers,
         })
     }

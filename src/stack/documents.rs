@@ -46,6 +46,15 @@ impl Documents {
         Ok(())
     }
 
+    /// Stores a document unless there is one of the same kind and id. Whether it was stored.
+    pub(crate) fn add(&self, kind: &str, id: &str, body: &Value) -> Result<bool, rusqlite::Error> {
+        let added = self
+            .connection()
+            .prepare_cached("INSERT OR IGNORE INTO documents (kind, id, body) VALUES (?1, ?2, ?3)")?
+            .execute(params![kind, id, body.to_string()])?;
+        Ok(added > 0)
+    }
+
     pub(crate) fn get(&self, kind: &str, id: &str) -> Result<Option<Value>, rusqlite::Error> {
         let connection = self.connection();
         let mut statement =

@@ -40,8 +40,12 @@ pub(crate) enum ApiError {
     Value(String),
     NotFound(String),
     NotImplemented(String),
+    /// A server that the handler had to call wants the caller's credentials.
+    Unauthorized(String),
     /// An address the handler had to fetch from (not the provider's) cannot be reached.
     Unreachable(String),
+    /// A server that the handler had to call did not answer in time.
+    TimedOut(String),
     /// The body is larger than the stack reads.
     TooLarge,
     /// The provider refused; its status is passed on.
@@ -53,7 +57,8 @@ pub(crate) enum ApiError {
     Internal(String),
 }
 
-/// Header that carries what an internal error's body hides. Llama Stack writes it to its log instead.
+/// Header that carries what a body hides: the cause of an internal error, and what a list had to leave out. Llama
+/// Stack writes it to its log instead.
 pub(crate) const CAUSE_HEADER: &str = "x-stack-cause";
 
 impl ApiError {
@@ -68,7 +73,9 @@ impl ApiError {
             Self::Request(_) | Self::Issues(_) | Self::Value(_) => StatusCode::BAD_REQUEST,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::NotImplemented(_) => StatusCode::NOT_IMPLEMENTED,
+            Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
             Self::Unreachable(_) => StatusCode::BAD_GATEWAY,
+            Self::TimedOut(_) => StatusCode::GATEWAY_TIMEOUT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Provider { status, .. } => *status,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -83,6 +90,8 @@ impl ApiError {
             Self::Value(text) => format!("Invalid value: {text}").into(),
             Self::NotFound(text) | Self::Unreachable(text) => text.as_str().into(),
             Self::NotImplemented(text) => format!("Not implemented: {text}").into(),
+            Self::Unauthorized(text) => format!("Authentication required: {text}").into(),
+            Self::TimedOut(text) => format!("Operation timed out: {text}").into(),
             Self::TooLarge => "Request body is too large".into(),
             Self::Provider { message, .. } => message.as_str().into(),
             Self::Internal(_) => "Internal server error: An unexpected error occurred.".into(),
@@ -105,7 +114,7 @@ impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self, self.detail()) {
             (Self::Internal(cause), _) => f.write_str(cause),
-            (Self::Value(text), _) => f.write_str(text),
+            (Self::Value(text) | Self::NotImplemented(text), _) => f.write_str(text),
             (_, Value::String(text)) => f.write_str(&text),
             (_, detail) => write!(f, "{detail}"),
         }
@@ -118,14 +127,23 @@ impl IntoResponse for ApiError {
             Self::Request(_) => json!({"error": {"detail": self.detail()}}),
             _ => json!({"detail": self.detail()}),
         };
-        let mut response = json_response(self.status(), &body);
-        if let Self::Internal(cause) = &self
-            && let Ok(value) = HeaderValue::from_str(&cause.replace(|c: char| !(' '..='~').contains(&c), " "))
-        {
-            response.headers_mut().insert(CAUSE_HEADER, value);
+        let response = json_response(self.status(), &body);
+        match &self {
+            Self::Internal(cause) => with_cause(response, cause),
+            _ => response,
         }
-        response
     }
+}
+
+/// The response with what its body hides, if anything.
+pub(crate) fn with_cause(mut response: Response, cause: &str) -> Response {
+    let cause = cause.replace(|c: char| !(' '..='~').contains(&c), " ");
+    if let Ok(value) = HeaderValue::from_str(&cause)
+        && !cause.is_empty()
+    {
+        response.headers_mut().insert(CAUSE_HEADER, value);
+    }
+    response
 }
 
 /// A JSON body with its content type.

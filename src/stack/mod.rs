@@ -1,4 +1,4 @@
-//! The in-process stack: behaves like Llama Stack 0.3.0 for inference, models, providers and inspection.
+//! The in-process stack: behaves like Llama Stack 0.3.0.
 //!
 //! # Architecture
 //!
@@ -16,10 +16,15 @@
 //! - The cause of an internal error is in the header `x-stack-cause`; upstream has it in its log only.
 //! - Model lists are fetched once, at start; upstream asks again every 5 minutes.
 //! - Completions are stored in memory unless `SQLITE_STORE_DIR` is set.
-//! - The addresses of Fireworks, Together, Anthropic and Gemini can be configured; upstream's are fixed.
+//! - The addresses of Fireworks, Together, Anthropic and Gemini can be configured, and those of the web searches;
+//!   upstream's are fixed.
+//! - An unregistered tool group's tools are forgotten; upstream finds them until it ends. All pages of an MCP server's
+//!   list are read, and a tool may answer with a picture; upstream reads one page and fails.
+//! - A shield whose provider cannot run here is not registered.
 //!
 //! Invariant: nothing here knows of cases, plans or recordings, and nothing connects anywhere but to the
-//! configured providers and, for Ollama and SambaNova and unless [`OFFLINE`] is set, to the images a request names.
+//! configured providers, to MCP servers and, for Ollama and SambaNova, to the images a request names; when
+//! [`OFFLINE`] is set, neither to images nor to MCP servers beyond this machine.
 
 mod adhoc;
 mod assemble;
@@ -31,6 +36,7 @@ mod completions;
 mod config;
 mod config_error;
 mod config_provider;
+mod content;
 mod databricks;
 mod documents;
 mod embeddings;
@@ -42,6 +48,8 @@ mod images;
 mod inspect;
 mod listing;
 mod llama_cpp;
+mod llama_guard;
+mod mcp_tools;
 mod models;
 mod ollama;
 mod outbound;
@@ -50,13 +58,19 @@ mod python;
 mod relay;
 mod remotes;
 mod request_types;
+mod resources;
 mod routes;
+mod safety;
 mod shapes;
+mod shields;
 mod store;
 mod stored;
 mod tgi;
+mod tool_runtime;
+mod toolgroups;
 mod unserved;
 mod vllm;
+mod web_search;
 
 #[cfg(test)]
 mod mock;
@@ -64,6 +78,8 @@ mod mock;
 mod recorded_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tool_tests;
 
 pub use config::{Env, OFFLINE, ProviderAddress, RunConfig};
 pub use config_error::ConfigError;
@@ -72,12 +88,14 @@ use client::Remote;
 use config::{Configured, StoreConfig};
 use config_provider::{Provider, ProviderKind};
 use documents::Documents;
+use errors::ApiError;
 use indexmap::IndexMap;
 use models::Models;
 use remotes::Dialect;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use store::Store;
+use toolgroups::Tools;
 
 /// A running stack.
 pub struct Stack {
@@ -93,12 +111,12 @@ struct Shared {
     models: Models,
     store: Option<Store>,
     /// What the APIs keep.
-    #[expect(dead_code, reason = "the APIs that keep documents come next")]
     documents: Documents,
-    #[expect(dead_code, reason = "the APIs with configured resources come next")]
     /// `registered_resources` and `vector_stores` as configured, variables resolved.
     configured: Configured,
-    fetches_images: bool,
+    /// Nothing that a request names is fetched or called beyond this machine.
+    offline: bool,
+    tools: Tools,
     warnings: Mutex<Vec<StackWarning>>,
 }
 
@@ -125,6 +143,8 @@ pub enum StackError {
     Store { place: String, cause: String },
     /// A model of `registered_resources` is refused.
     Model { model_id: String, provider_id: String, cause: String },
+    /// Another entry of `registered_resources` is refused.
+    Resource { list: &'static str, cause: String },
 }
 
 impl fmt::Display for StackError {
@@ -140,6 +160,7 @@ impl fmt::Display for StackError {
             Self::Model { model_id, provider_id, cause } => {
                 write!(f, "registered_resources: model `{model_id}` of provider `{provider_id}`: {cause}")
             }
+            Self::Resource { list, cause } => write!(f, "registered_resources.{list}: {cause}"),
         }
     }
 }
@@ -172,7 +193,8 @@ impl Stack {
             store,
             documents,
             configured: config.configured,
-            fetches_images: config.fetches_images,
+            offline: config.offline,
+            tools: Tools::default(),
             warnings: Mutex::default(),
         };
         for input in config.models {
@@ -182,6 +204,13 @@ impl Stack {
                 provider_id,
                 cause: error.to_string(),
             })?;
+        }
+        let refused = |list| move |error: ApiError| StackError::Resource { list, cause: error.to_string() };
+        if shared.serves("safety") {
+            shared.register_configured_shields().map_err(refused("shields"))?;
+        }
+        if shared.serves("tool_runtime") {
+            shared.register_configured_tool_groups().await.map_err(refused("tool_groups"))?;
         }
         shared.list_models().await;
         Ok(Self { shared: Arc::new(shared) })

@@ -20,6 +20,14 @@ pub(crate) fn dumps(value: &Value) -> String {
     out
 }
 
+/// `text.capitalize()`: the first letter upper case, all others lower.
+pub(crate) fn capitalize(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| {
+        first.to_uppercase().chain(letters.flat_map(char::to_lowercase)).collect()
+    })
+}
+
 fn write_repr(value: &Value, out: &mut String) {
     match value {
         Value::Null => out.push_str("None"),

@@ -2,6 +2,7 @@
 
 use super::errors::json_response;
 use super::{Shared, chat, completions, embeddings, inspect, models, providers, stored, unserved};
+use super::{safety, shields, tool_runtime, toolgroups};
 use axum::Router;
 use axum::extract::Request;
 use axum::http::StatusCode;
@@ -21,7 +22,11 @@ pub(crate) struct Served {
 }
 
 /// Every API that is served, in Llama Stack's order. Those that a configuration does not name have no routes.
-pub(crate) static SERVED: &[Served] = &[Served { api: "inference", routes: inference, listed: INFERENCE }];
+pub(crate) static SERVED: &[Served] = &[
+    Served { api: "inference", routes: inference, listed: INFERENCE },
+    Served { api: "safety", routes: safety, listed: SAFETY },
+    Served { api: "tool_runtime", routes: tools, listed: TOOLS },
+];
 
 /// All routes over the given state.
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
@@ -59,6 +64,32 @@ fn inference() -> Router<Arc<Shared>> {
     }
     router
 }
+
+fn safety() -> Router<Arc<Shared>> {
+    let mut router = Router::new()
+        .route("/v1/shields", get(shields::list).post(shields::register))
+        .route("/v1/shields/{*shield_id}", get(shields::get).delete(shields::unregister))
+        .route("/v1/safety/run-shield", post(safety::run));
+    for prefix in PREFIXES {
+        router = router.route(&format!("{prefix}/moderations"), post(safety::moderate));
+    }
+    router
+}
+
+fn tools() -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/v1/toolgroups", get(toolgroups::list).post(toolgroups::register))
+        .route("/v1/toolgroups/{*toolgroup_id}", get(toolgroups::get).delete(toolgroups::unregister))
+        .route("/v1/tools", get(toolgroups::tools))
+        .route("/v1/tools/{*tool_name}", get(toolgroups::tool))
+        .route("/v1/tool-runtime/list-tools", get(toolgroups::runtime_tools))
+        .route("/v1/tool-runtime/invoke", post(tool_runtime::invoke))
+}
+
+const SAFETY: &[(&str, &str)] =
+    &[("POST", "/v1/moderations"), ("POST", "/v1/openai/v1/moderations"), ("POST", "/v1/safety/run-shield")];
+
+const TOOLS: &[(&str, &str)] = &[("POST", "/v1/tool-runtime/invoke"), ("GET", "/v1/tool-runtime/list-tools")];
 
 const INFERENCE: &[(&str, &str)] = &[
     ("GET", "/v1/chat/completions/{completion_id}"),

@@ -1,6 +1,7 @@
 //! `GET /v1/chat/completions` and `GET /v1/chat/completions/{id}`: what was stored, with the input.
 
 use super::Shared;
+use super::caller;
 use super::errors::{ApiError, json_response};
 use super::fields::{self, Ty};
 use super::request_types::{MESSAGES, STORED_CHOICES, STORED_QUERY};
@@ -8,7 +9,7 @@ use super::store::{Page, Store, StoreError, Stored};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -36,9 +37,7 @@ pub(crate) async fn list(
     State(shared): State<Arc<Shared>>,
     Query(query): Query<BTreeMap<String, String>>,
 ) -> Result<Response, ApiError> {
-    let query: Map<String, Value> = query.into_iter().map(|(name, value)| (name, value.into())).collect();
-    let query =
-        fields::check(&Ty::Model(&STORED_QUERY), &query.into(), &["query"]).map_err(ApiError::Request)?;
+    let query = caller::query(&STORED_QUERY, query)?;
     let text = |name: &str| query.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
     let page = Page {
         after: text("after"),

@@ -1,6 +1,7 @@
 //! Requests nothing here answers: honest about what a real Llama Stack would do.
 
 use super::caller;
+use super::config_provider::Provider;
 use super::errors::{ApiError, json_response};
 use super::routes::SERVED;
 use super::{Shared, catalog, request_types};
@@ -47,6 +48,20 @@ fn api_of(path: &str) -> Option<&'static str> {
     let first = path.strip_prefix('/')?.split('/').next()?;
     let built_in = BUILT_IN.iter().find(|(name, _)| *name == first).map(|(_, api)| *api);
     built_in.or_else(|| catalog::APIS.iter().find(|api| api.paths.contains(&first)).map(|api| api.name))
+}
+
+/// A provider that is configured and listed, and that nothing here can stand in for.
+pub(crate) fn provider(provider: &Provider) -> ApiError {
+    let why = match provider.provider_type.as_str() {
+        "inline::code-scanner" => "its rules are part of the Python package codeshield",
+        "inline::prompt-guard" => "it runs a classifier in Python's transformers",
+        _ => "there is nothing here to stand in for it",
+    };
+    ApiError::NotImplemented(format!(
+        "the in-process stack cannot run `{}`, {why}. A real Llama Stack can: --stack-config=server:<run.yaml> \
+         --stack=llama-stack",
+        provider.provider_type
+    ))
 }
 
 impl Shared {

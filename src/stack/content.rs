@@ -1,0 +1,63 @@
+//! Llama Stack's own message content, from before OpenAI's: a text, a part, or a list of parts.
+
+use super::errors::ApiError;
+use super::fields::{Extra, Model, Ty, body, fixed, model, optional, required};
+use serde_json::Value;
+
+/// `URL`
+pub(crate) static URL: Model = body(&[required("uri", Ty::Str)], Extra::Drop);
+static URL_OR_DATA: Model =
+    model("_URLOrData", &[optional("url", Ty::Model(&URL)), optional("data", Ty::Str)]);
+static IMAGE: Model =
+    model("ImageContentItem", &[fixed("type", &["image"]), required("image", Ty::Model(&URL_OR_DATA))]);
+static TEXT: Model = model("TextContentItem", &[fixed("type", &["text"]), required("text", Ty::Str)]);
+const PART: Ty = Ty::Tagged { by: "type", of: &[("image", &IMAGE), ("text", &TEXT)] };
+
+/// `InterleavedContent`
+pub(crate) const CONTENT: Ty = Ty::Union(&[
+    ("str", &Ty::Str),
+    ("tagged-union[ImageContentItem,TextContentItem]", &PART),
+    ("list[tagged-union[ImageContentItem,TextContentItem]]", &Ty::List { of: &PART, min: 0 }),
+]);
+
+/// Content as one text: parts joined by `separator`, placeholders for what is no text. Takes OpenAI's parts, too.
+pub(crate) fn as_text(content: &Value, separator: &str) -> Result<String, ApiError> {
+    match content {
+        Value::Null => Ok(String::new()),
+        Value::Array(parts) => Ok(parts.iter().map(part).collect::<Result<Vec<_>, _>>()?.join(separator)),
+        content => Ok(part(content)?.to_owned()),
+    }
+}
+
+fn part(part: &Value) -> Result<&str, ApiError> {
+    match (part, part["type"].as_str()) {
+        (Value::String(text), _) => Ok(text),
+        (_, Some("text")) => Ok(part["text"].as_str().unwrap_or_default()),
+        (_, Some("image" | "image_url")) => Ok("<image>"),
+        (_, Some("file")) => Ok("<file>"),
+        (_, kind) => Err(ApiError::Value(format!("Unsupported content type: {}", kind.unwrap_or("none")))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn content_becomes_text() {
+        let text = |content: Value| as_text(&content, " ");
+        assert_eq!(text(json!("a")), Ok("a".into()));
+        assert_eq!(text(Value::Null), Ok(String::new()));
+        assert_eq!(text(json!({"type": "text", "text": "a"})), Ok("a".into()));
+        let parts = json!([
+            {"type": "text", "text": "a"}, {"type": "image", "image": {}}, {"type": "image_url", "image_url": {}},
+            {"type": "file", "file": {}}, "b"
+        ]);
+        assert_eq!(text(parts), Ok("a <image> <image> <file> b".into()));
+        assert_eq!(
+            text(json!([{"type": "sound"}])),
+            Err(ApiError::Value("Unsupported content type: sound".into()))
+        );
+    }
+}
