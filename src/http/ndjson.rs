@@ -82,6 +82,8 @@ mod tests {
         let (lines, end) = run(&[b"{\"a\":1}\r\n\n  \n{\"b\":\"\xc3", b"\xa9\"}\n"]);
         assert_eq!(lines, [r#"{"a":1}"#, r#"{"b":"é"}"#]);
         assert_eq!(end, Ok(()));
+        assert_eq!(run(&[b"\xef\xbb", b"\xbf"]), (vec![], Ok(())), "a byte order mark is no line");
+        assert!(run(&[b"{}\n\xef\xbb\xbf"]).1.is_err(), "but only at the start is it one");
     }
 
     #[test]

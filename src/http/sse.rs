@@ -182,14 +182,13 @@ impl SseDecoder {
 
     /// The stream is over: reports an event that was begun and not ended by a blank line.
     pub fn finish(mut self) -> Result<(), StreamFault> {
-        let partial = self.lines.take_rest();
-        let rest = partial.trim_start_matches('\u{feff}');
+        let rest = self.lines.take_rest();
         if rest.is_empty() && !self.pending {
             return Ok(());
         }
         let mut text = self.event.map(|event| format!("event: {event}\n")).unwrap_or_default();
         text.extend(self.data.map(|data| format!("data: {data}\n")));
-        text.push_str(rest);
+        text.push_str(&rest);
         Err(StreamFault::Unterminated { after_events: self.events, rest: beginning(&text) })
     }
 
@@ -283,8 +282,11 @@ impl Lines {
         Ok(Some((line, at)))
     }
 
+    /// What comes after the last line's end.
     pub(super) fn take_rest(&mut self) -> String {
-        String::from_utf8_lossy(&std::mem::take(&mut self.partial)).into_owned()
+        let rest = std::mem::take(&mut self.partial);
+        let at_start = rest.strip_prefix("\u{feff}".as_bytes()).filter(|_| self.taken == 0);
+        String::from_utf8_lossy(at_start.unwrap_or(&rest)).into_owned()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Canonical JSON: the bytes that Python's `json.dumps(value, sort_keys=True)` writes.
 //!
 //! Keys and file names are hashes of this text, so upstream's SHA-256 file names can be recomputed. Rules that
-//! differ from `serde_json`: keys sorted by code point, everything outside ASCII escaped as `\uXXXX` (lower-case,
+//! differ from `serde_json`: keys sorted by code point, everything but printable ASCII escaped as `\uXXXX` (lower-case,
 //! surrogate pairs), floats as Python's `repr` writes them (`1e-05`, `1e+16`, `1.0`).
 //!
 //! Integers beyond 64 bits have already become floats when `serde_json` parsed them, and `-0` is `-0.0` here but
@@ -124,8 +124,8 @@ fn write_string(out: &mut String, text: &str) {
     out.push('"');
     let mut plain = 0;
     for (at, c) in text.char_indices() {
-        // U+007F is ASCII, so Python leaves it as it is.
-        if matches!(c, ' '..='\x7f') && c != '"' && c != '\\' {
+        // U+007F is ASCII, but Python escapes all that does not print.
+        if matches!(c, ' '..='~') && c != '"' && c != '\\' {
             continue;
         }
         out.push_str(&text[plain..at]);
@@ -204,7 +204,7 @@ pub(crate) mod tests {
     fn text_is_ascii_with_lower_case_escapes() {
         assert_eq!(
             spaced(&json!("a\"\\\n\r\t\u{8}\u{c}\u{1}\u{7f}é😀/")),
-            "\"a\\\"\\\\\\n\\r\\t\\b\\f\\u0001\u{7f}\\u00e9\\ud83d\\ude00/\""
+            "\"a\\\"\\\\\\n\\r\\t\\b\\f\\u0001\\u007f\\u00e9\\ud83d\\ude00/\""
         );
     }
 

@@ -52,6 +52,8 @@ pub mod why;
 mod admin;
 mod cache;
 mod calls;
+#[cfg(test)]
+mod canonical_python;
 mod catalogue;
 mod chunks;
 mod connection;
@@ -77,6 +79,8 @@ mod key;
 mod masked;
 mod miss;
 mod mode;
+#[cfg(test)]
+mod normalise_properties;
 mod opaque;
 mod pacing;
 mod prepare;

@@ -14,7 +14,7 @@ pub struct Normaliser {
     pub version: u32,
     /// Completes "matched after …".
     pub doing: &'static str,
-    apply: fn(&mut WireRequest),
+    pub(crate) apply: fn(&mut WireRequest),
 }
 
 impl std::fmt::Debug for Normaliser {
@@ -31,7 +31,7 @@ pub static NORMALISERS: [Normaliser; 7] = [
         doing: "treating endpoint spellings as one",
         apply: rules::endpoint_alias,
     },
-    Normaliser { name: "extra-body", version: 1, doing: "flattening extra_body", apply: rules::extra_body },
+    Normaliser { name: "extra-body", version: 2, doing: "flattening extra_body", apply: rules::extra_body },
     Normaliser { name: "dropped-nulls", version: 1, doing: "dropping nulls", apply: rules::dropped_nulls },
     Normaliser {
         name: "client-defaults",
@@ -41,7 +41,7 @@ pub static NORMALISERS: [Normaliser; 7] = [
     },
     Normaliser {
         name: "rounded-floats",
-        version: 1,
+        version: 2,
         doing: "rounding floats to 5 places",
         apply: rules::rounded_floats,
     },
@@ -223,6 +223,7 @@ mod tests {
         let short = json!({"score": 0.12346, "text": "score: 0.12346, 12 of 3.5"});
         assert_eq!(body_names(CHAT, long, short), Some(vec!["rounded-floats"]));
         assert_eq!(body_names(CHAT, json!({"t": 0.1234}), json!({"t": 0.1235})), None);
+        assert_eq!(body_names(CHAT, json!("at 1.0.1234567"), json!("at 1.0.1234568")), None);
         assert_eq!(body_names(CHAT, json!({"t": 1.0}), json!({"t": 1})), None);
     }
 
@@ -263,18 +264,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn every_normaliser_is_idempotent(text in "[ -~]{0,40}", float in -1e6..1e6f64, id in "call_[a-z0-9]{9}") {
-            let body = json!({"text": text, "float": float, "id": id, "extra_body": {"n": null}, "tools": []});
-            for normaliser in &NORMALISERS {
-                let mut once = request("/v1/v1/chat/completions/", body.clone());
-                (normaliser.apply)(&mut once);
-                let mut twice = once.clone();
-                (normaliser.apply)(&mut twice);
-                prop_assert_eq!(once, twice, "{:?}", normaliser);
-            }
-        }
-
         #[test]
         fn a_changed_prompt_never_matches(a in "[a-z ]{1,20}", b in "[a-z ]{1,20}") {
             prop_assume!(a != b);

@@ -23,17 +23,20 @@ fn object(request: &mut WireRequest) -> Option<&mut Map<String, Value>> {
 
 pub(crate) fn extra_body(request: &mut WireRequest) {
     if let Some(members) = object(request) {
-        flatten_extra_body(members);
+        while flatten_extra_body(members) {}
     }
 }
 
-/// Moves the members of a nested `extra_body` to the top, as the OpenAI Python client does before it sends.
-pub(crate) fn flatten_extra_body(members: &mut Map<String, Value>) {
-    if matches!(members.get("extra_body"), Some(Value::Object(_) | Value::Null))
-        && let Some(Value::Object(extra)) = members.shift_remove("extra_body")
-    {
+/// Moves the members of a nested `extra_body` to the top, as the OpenAI Python client does before it sends. Says whether
+/// there was one.
+pub(crate) fn flatten_extra_body(members: &mut Map<String, Value>) -> bool {
+    if !matches!(members.get("extra_body"), Some(Value::Object(_) | Value::Null)) {
+        return false;
+    }
+    if let Some(Value::Object(extra)) = members.shift_remove("extra_body") {
         members.extend(extra);
     }
+    true
 }
 
 pub(crate) fn dropped_nulls(request: &mut WireRequest) {
@@ -84,9 +87,17 @@ pub(crate) fn client_defaults(request: &mut WireRequest) {
     }
 }
 
-/// As upstream's recorder: floats, and long decimals inside texts, to five places.
+/// As upstream's recorder: floats, and long decimals inside texts, to five places. What has several points is an
+/// address or a version.
 pub(crate) fn rounded_floats(request: &mut WireRequest) {
-    static LONG_DECIMAL: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\d+\.\d{6,}").ok());
+    static DECIMAL: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\d+\.[\d.]*\d").ok());
+    fn rounded(decimal: &str) -> Option<String> {
+        let (_, fraction) = decimal.split_once('.')?;
+        let float = decimal.parse::<f64>().ok().filter(|float| float.is_finite() && fraction.len() > 5)?;
+        let text = format!("{float:.5}");
+        let short = text.trim_end_matches('0');
+        Some(if short.ends_with('.') { format!("{short}0") } else { short.to_owned() })
+    }
     fn round(value: &mut Value) {
         match value {
             Value::Number(number) if number.is_f64() => {
@@ -96,15 +107,13 @@ pub(crate) fn rounded_floats(request: &mut WireRequest) {
                 }
             }
             Value::String(text) => {
-                if let Some(pattern) = &*LONG_DECIMAL
-                    && pattern.is_match(text)
+                let is_long = |found: regex::Match<'_>| rounded(found.as_str()).is_some();
+                if let Some(pattern) = &*DECIMAL
+                    && pattern.find_iter(text).any(is_long)
                 {
-                    let rounded = |found: &Captures<'_>| {
-                        let short = found[0].parse::<f64>().map(|f| format!("{f:.5}")).unwrap_or_default();
-                        let short = short.trim_end_matches('0');
-                        if short.ends_with('.') { format!("{short}0") } else { short.to_owned() }
-                    };
-                    *text = pattern.replace_all(text, rounded).into_owned();
+                    let replace =
+                        |found: &Captures<'_>| rounded(&found[0]).unwrap_or_else(|| found[0].to_owned());
+                    *text = pattern.replace_all(text, replace).into_owned();
                 }
             }
             Value::Array(items) => items.iter_mut().for_each(round),
