@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Compare a run's JSON Lines report with what pytest said about the same upstream tests.
 
-    compare-verdicts.py REPORT.jsonl [--verdicts FILE] [--only PREFIX ...] [--explanations FILE] [-v]
+    compare-verdicts.py REPORT.jsonl [--verdicts FILE] [--only PREFIX ...] [--explanations FILE] [--least PERCENT] [-v]
 
 A trial that names an upstream test must end as pytest's test ended; a trial that names none must not fail. Every
 difference, a missing trial and a trial without a verdict included, needs a line in the explanations file:
 a pattern for the upstream test's id (or the trial's own, where it names none), where `*` stands for anything,
-a tab, and the reason. Exit status: 0 all agree or are explained, 1 not, 2 unusable input.
+a tab, and the reason. With `--least`, so many percent of pytest's verdicts need a trial, and so many of those that have
+one must agree. A trial that passes where pytest's test did not is a false green, which nothing explains.
+Exit status: 0 all agree or are explained, 1 not, 2 unusable input.
 """
 
 import argparse
@@ -88,9 +90,9 @@ def matches(pattern: str, text: str) -> bool:
     return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), text) is not None
 
 
-def compare(trials: list[Trial], verdicts: dict[str, tuple[str, str]]) -> tuple[int, list[Difference]]:
-    """How many trials agree, and what does not."""
-    agree, differences = 0, []
+def compare(trials: list[Trial], verdicts: dict[str, tuple[str, str]]) -> tuple[set[str], list[Difference]]:
+    """The verdicts that trials agree with, and what does not."""
+    agree, differences = set(), []
     for trial in trials:
         why = f": {trial.reason}" if trial.reason else ""
         if trial.upstream is None:
@@ -101,11 +103,12 @@ def compare(trials: list[Trial], verdicts: dict[str, tuple[str, str]]) -> tuple[
         else:
             wanted, pytest_reason = verdicts[trial.upstream]
             if wanted == trial.outcome:
-                agree += 1
+                agree.add(trial.upstream)
             elif wanted != "n/a":
                 told = f" ({pytest_reason})" if pytest_reason else ""
                 text = f"pytest {wanted}{told}, here {trial.outcome}{why}"
-                differences.append(Difference("differ", trial.upstream, text))
+                kind = "false green" if trial.outcome == "passed" else "differ"
+                differences.append(Difference(kind, trial.upstream, text))
     seen = {trial.upstream for trial in trials}
     for key, (outcome, _) in verdicts.items():
         if key not in seen and outcome != "n/a":
@@ -119,6 +122,7 @@ def main() -> int:
     parser.add_argument("--verdicts", type=pathlib.Path, default=SHARED / "verdicts/base.tsv")
     parser.add_argument("--only", nargs="*", default=[], metavar="PREFIX", help="upstream ids to consider")
     parser.add_argument("--explanations", type=pathlib.Path, default=ROOT / "scripts/verdict-differences.tsv")
+    parser.add_argument("--least", type=float, default=0.0, metavar="PERCENT", help="of trials and of agreement")
     parser.add_argument("-v", "--verbose", action="store_true", help="print explained differences too")
     args = parser.parse_args()
 
@@ -136,6 +140,8 @@ def main() -> int:
     used, open_ones, counts = set(), 0, collections.Counter()
     for difference in differences:
         found = next((pair for pair in explanations if matches(pair[0], difference.key)), None)
+        if difference.kind == "false green":
+            found = None
         counts[difference.kind, found is not None] += 1
         if found is None:
             open_ones += 1
@@ -145,15 +151,28 @@ def main() -> int:
             if args.verbose:
                 print(f"{difference.kind:<10}  {difference.key}\n            {difference.text}\n"
                       f"            explained: {found[1]}")
-    for pattern, _ in explanations:
-        if pattern not in used:
-            print(f"unused      explanation for {pattern}")
-    parts = [f"{agree} agree"]
-    for kind in ("differ", "no trial", "no verdict", "failing"):
+    if args.verbose:
+        for pattern, _ in explanations:
+            if pattern not in used:
+                print(f"unused      explanation for {pattern}")
+    parts = [f"{len(agree)} agree"]
+    for kind in ("differ", "false green", "no trial", "no verdict", "failing"):
         if total := counts[kind, True] + counts[kind, False]:
             parts.append(f"{total} {kind} ({counts[kind, True]} explained)")
     print(f"{args.report.name} against {args.verdicts.name}: {', '.join(parts)}")
-    return 1 if open_ones else 0
+    settled = {key for key, (outcome, _) in verdicts.items() if outcome != "n/a"}
+    with_trial = settled & {trial.upstream for trial in trials}
+    # One trial of several that disagrees is enough.
+    agreeing = agree & settled - {difference.key for difference in differences}
+    trials_share, agreement = share(with_trial, settled), share(agreeing, with_trial)
+    print(f"  {len(with_trial)} of {len(settled)} verdicts have a trial ({trials_share:.1f} %), "
+          f"{len(agreeing)} of these agree ({agreement:.1f} %)")
+    return 1 if open_ones or min(trials_share, agreement) < args.least else 0
+
+
+def share(part: set[str], whole: set[str]) -> float:
+    """In percent."""
+    return 100 * len(part) / len(whole) if whole else 0.0
 
 
 if __name__ == "__main__":
