@@ -92,8 +92,8 @@ pub(crate) fn client_defaults(request: &mut WireRequest) {
 pub(crate) fn rounded_floats(request: &mut WireRequest) {
     static DECIMAL: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\d+\.[\d.]*\d").ok());
     fn rounded(decimal: &str) -> Option<String> {
-        let (_, fraction) = decimal.split_once('.')?;
-        let float = decimal.parse::<f64>().ok().filter(|float| float.is_finite() && fraction.len() > 5)?;
+        decimal.split_once('.').filter(|(_, fraction)| fraction.len() > 5)?;
+        let float = decimal.parse::<f64>().ok().filter(|float| float.is_finite())?;
         let text = format!("{float:.5}");
         let short = text.trim_end_matches('0');
         Some(if short.ends_with('.') { format!("{short}0") } else { short.to_owned() })
