@@ -17,7 +17,7 @@ import textwrap
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 FENCE = re.compile(r"^```yaml( plan)?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-FILE_COMMENT = re.compile(r"# ((?:suites|setups|stacks|fixtures|test_cases)/[\w./-]+\.ya?ml)\n")
+FILE_COMMENT = re.compile(r"# ((?:suites|setups|stacks|fixtures|schemas|test_cases)/[\w./-]+\.ya?ml)\n")
 
 
 def write_block(project: pathlib.Path, document: pathlib.Path, line: int, block: str, planned_only: bool) -> None:
@@ -57,6 +57,8 @@ def main() -> int:
             shutil.copytree(ROOT / name, project / name)
         # Roots of these suites are folders that the temporary project does not have.
         shutil.rmtree(project / "suites")
+        (project / "test_cases/responses").mkdir(parents=True)
+        shutil.copy(ROOT / "test_cases/responses/experts.pdf", project / "test_cases/responses")
         (project / "suites").mkdir()
         count = 0
         for document in documents:

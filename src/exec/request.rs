@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use base64::Engine as _;
 use bytes::Bytes;
 use serde_json::Value;
 
@@ -11,7 +12,8 @@ use crate::plan::expression::Scope;
 use crate::plan::template::{FillError, Template};
 use crate::plan::trial::{BodyPlan, ContentPlan, PartPlan, RequestPlan};
 use crate::schema::case::Client;
-use crate::source::Span;
+use crate::schema::check::FileForm;
+use crate::source::{Located, Span};
 
 /// Why a request could not be made; always at a place in the YAML.
 pub(super) type RequestError = FillError;
@@ -99,6 +101,7 @@ fn body(plan: &BodyPlan, scope: &Scope, root: &Path) -> Result<(Option<String>, 
         BodyPlan::Json(template) => {
             (Some("application/json".to_owned()), Bytes::from(template.fill(scope)?.to_string()))
         }
+        BodyPlan::Jsonl(template) => (Some("application/x-ndjson".to_owned()), jsonl(template, scope)?),
         BodyPlan::Text(template) => {
             (Some("text/plain; charset=utf-8".to_owned()), Bytes::from(template.fill_text(scope)?))
         }
@@ -130,12 +133,50 @@ fn content_bytes(content: &ContentPlan, scope: &Scope, root: &Path) -> Result<By
     match content {
         ContentPlan::Text(template) => template.fill_text(scope).map(Bytes::from),
         ContentPlan::Jsonl(template) => jsonl(template, scope),
-        ContentPlan::Path(path) => {
-            std::fs::read(root.join(&path.value)).map(Bytes::from).map_err(|error| FillError {
-                message: format!("cannot read the file {}: {error}", path.value),
-                span: path.span.clone(),
-            })
-        }
+        ContentPlan::Path(path) => read(path, root),
+    }
+}
+
+fn read(path: &Located<String>, root: &Path) -> Result<Bytes, RequestError> {
+    let unreadable = |error| FillError {
+        message: format!("cannot read the file {}: {error}", path.value),
+        span: path.span.clone(),
+    };
+    std::fs::read(root.join(&path.value)).map(Bytes::from).map_err(unreadable)
+}
+
+/// A file of the project as a value to keep.
+pub(super) fn file_value(path: &Located<String>, form: FileForm, root: &Path) -> Result<Value, RequestError> {
+    let bytes = read(path, root)?;
+    let base64 = || base64::engine::general_purpose::STANDARD.encode(&bytes);
+    Ok(Value::String(match form {
+        FileForm::Base64 => base64(),
+        FileForm::DataUrl => format!("data:{};base64,{}", media_type(&path.value), base64()),
+        FileForm::Text => String::from_utf8(bytes.to_vec()).map_err(|_| FillError {
+            message: format!("{} is no UTF-8 text; `file_base64` keeps any bytes", path.value),
+            span: path.span.clone(),
+        })?,
+    }))
+}
+
+/// The media type that a file's extension tells, for the kinds that models and stacks take.
+fn media_type(path: &str) -> &'static str {
+    let extension = Path::new(path).extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+    match extension.to_ascii_lowercase().as_str() {
+        "png" => "image/png",
+        "jpg" | "jpeg" => "image/jpeg",
+        "gif" => "image/gif",
+        "webp" => "image/webp",
+        "pdf" => "application/pdf",
+        "json" => "application/json",
+        "jsonl" => "application/jsonl",
+        "csv" => "text/csv",
+        "md" => "text/markdown",
+        "html" => "text/html",
+        "txt" | "text" => "text/plain",
+        "mp3" => "audio/mpeg",
+        "wav" => "audio/wav",
+        _ => "application/octet-stream",
     }
 }
 
@@ -167,6 +208,7 @@ mod tests {
             headers: vec![("X-N".into(), text("${{ n }}")), ("accept".into(), Template::Value(Value::Null))],
             body: BodyPlan::Json(text("${{ n }}")),
             timeout: None,
+            abort_after: None,
         };
         let Value::Object(scope) = json!({"id": "ollama/x", "n": 2}) else { unreachable!() };
         let request = make(&plan, &scope, &profile(None), Path::new("."), &span).expect("is made");

@@ -10,7 +10,7 @@ use super::request;
 use super::traffic::Traffic;
 use crate::check::{Check, Mismatch, Seen, evaluate, take};
 use crate::http::client::{Transport, TransportError};
-use crate::http::{HeaderMap, Request, Response, curl};
+use crate::http::{BodyEnd, HeaderMap, Request, Response, curl};
 use crate::plan::expression::{Scope, truthy};
 use crate::plan::template::{FillError, Template};
 use crate::plan::trial::{KeepPlan, PollPlan, RequestPlan, StepPlan};
@@ -280,7 +280,15 @@ async fn exchange(
     let made = request::make(request, scope, context.profile, context.root, &plan.span)
         .map_err(|error| Box::new(Failure::template(&error)))?;
     let timeout = request.timeout.unwrap_or(context.timeout);
-    match context.transport.send(&made, timeout).await {
+    match context.transport.send_until(&made, timeout, request.abort_after).await {
+        Ok(response) if request.abort_after.is_some() && response.end != BodyEnd::Aborted => {
+            let wanted = request.abort_after.unwrap_or_default();
+            let title = format!("the answer ended before it could be aborted after {wanted} events");
+            let exchange = Exchange { request: made, response };
+            let failed =
+                failure(FailureKind::Mismatch, title, None, &plan.span, Some(&exchange), plan, context);
+            Err(Box::new(failed))
+        }
         Ok(response) => Ok(Exchange { request: made, response }),
         Err(error) => {
             let kind = match error {
@@ -311,6 +319,9 @@ fn keep(
                 failure(FailureKind::Mismatch, title, mismatch.detail, &keep.span, exchange, plan, context)
             }),
             KeepPlan::Value(template) => template.fill(scope).map_err(|error| Failure::template(&error)),
+            KeepPlan::File(path, form) => {
+                request::file_value(path, *form, context.root).map_err(|error| Failure::template(&error))
+            }
         };
         match value {
             Ok(value) => _ = scope.insert(name.clone(), value),
@@ -408,6 +419,7 @@ mod tests {
             headers: Vec::new(),
             body: BodyPlan::None,
             timeout: None,
+            abort_after: None,
         };
         let keep = |value: &str| Located::new(KeepPlan::Value(text(value)), span.clone());
         StepPlan {

@@ -66,10 +66,20 @@ impl Transport {
 
     /// Sends and reads the whole answer, noting when each chunk came.
     pub async fn send(&self, request: &Request, timeout: Duration) -> Result<Response, TransportError> {
+        self.send_until(request, timeout, None).await
+    }
+
+    /// As [`Transport::send`]; with `abort_after`, hangs up after so many events.
+    pub async fn send_until(
+        &self,
+        request: &Request,
+        timeout: Duration,
+        abort_after: Option<usize>,
+    ) -> Result<Response, TransportError> {
         let reading = async {
             match self {
-                Self::Network { client, base } => over_network(client, base, request).await,
-                Self::InProcess(router) => in_process(router.clone(), request).await,
+                Self::Network { client, base } => over_network(client, base, request, abort_after).await,
+                Self::InProcess(router) => in_process(router.clone(), request, abort_after).await,
             }
         };
         tokio::time::timeout(timeout, reading).await.unwrap_or(Err(TransportError::Timeout(timeout)))
@@ -86,6 +96,7 @@ async fn over_network(
     client: &reqwest::Client,
     base: &str,
     request: &Request,
+    abort_after: Option<usize>,
 ) -> Result<Response, TransportError> {
     let started = Instant::now();
     let answer = client
@@ -97,11 +108,15 @@ async fn over_network(
         .map_err(|error| TransportError::Connection(reasons(&error)))?;
     let (status, headers) = (answer.status(), answer.headers().clone());
     let stream = answer.bytes_stream().map(|chunk| chunk.map_err(|error| reasons(&error)));
-    let (body, chunks, end) = read(Box::pin(stream), started).await?;
+    let (body, chunks, end) = read(Box::pin(stream), started, abort_after).await?;
     Ok(Response { status, headers, body, chunks, end, took: started.elapsed() })
 }
 
-async fn in_process(router: Router, request: &Request) -> Result<Response, TransportError> {
+async fn in_process(
+    router: Router,
+    request: &Request,
+    abort_after: Option<usize>,
+) -> Result<Response, TransportError> {
     let started = Instant::now();
     let mut inner = http::Request::builder().method(request.method.clone()).uri(&request.path);
     if let Some(headers) = inner.headers_mut() {
@@ -116,7 +131,7 @@ async fn in_process(router: Router, request: &Request) -> Result<Response, Trans
     };
     let (head, body) = answer.into_parts();
     let stream = body.into_data_stream().map(|chunk| chunk.map_err(|error| error.to_string()));
-    let (body, chunks, end) = read(Box::pin(stream), started).await?;
+    let (body, chunks, end) = read(Box::pin(stream), started, abort_after).await?;
     Ok(Response { status: head.status, headers: head.headers, body, chunks, end, took: started.elapsed() })
 }
 
@@ -125,6 +140,7 @@ type ChunkStream<'a> = std::pin::Pin<Box<dyn futures_util::Stream<Item = Result<
 async fn read(
     mut stream: ChunkStream<'_>,
     started: Instant,
+    abort_after: Option<usize>,
 ) -> Result<(Bytes, Vec<Chunk>, BodyEnd), TransportError> {
     let mut body = BytesMut::new();
     let mut chunks = Vec::new();
@@ -135,11 +151,27 @@ async fn read(
             Ok(bytes) => {
                 body.extend_from_slice(&bytes);
                 chunks.push(Chunk { end: body.len(), at: started.elapsed() });
+                if let Some(end) = abort_after.and_then(|count| end_of_event(&body, count)) {
+                    body.truncate(end);
+                    // Dropping the stream closes the connection.
+                    return Ok((body.freeze(), chunks, BodyEnd::Aborted));
+                }
             }
             Err(reason) => return Ok((body.freeze(), chunks, BodyEnd::Cut(reason))),
         }
     }
     Ok((body.freeze(), chunks, BodyEnd::Complete))
+}
+
+/// Where the event of this number ends: at its empty line, or in NDJSON at the end of its line.
+fn end_of_event(body: &[u8], number: usize) -> Option<usize> {
+    let is_json_lines = body.trim_ascii_start().starts_with(b"{");
+    let ends = |at: usize| {
+        let before = body[..at].strip_suffix(b"\r").unwrap_or(&body[..at]);
+        is_json_lines || before.ends_with(b"\n")
+    };
+    let mut newlines = body.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at);
+    newlines.by_ref().filter(|at| ends(*at)).nth(number.checked_sub(1)?).map(|at| at + 1)
 }
 
 /// The last two of an error's causes: those before only say that sending failed, and the address once more.
@@ -177,6 +209,18 @@ mod tests {
                 (200, &b"got x"[..], BodyEnd::Complete)
             );
         }
+    }
+
+    #[test]
+    fn events_end_at_empty_lines_or_are_lines() {
+        let check =
+            |body: &str, number, want| assert_eq!(end_of_event(body.as_bytes(), number), want, "{body:?}");
+        check("data: a\n\ndata: b\n\n", 1, Some(9));
+        check("data: a\n\ndata: b\n\n", 2, Some(18));
+        check("data: a\n\ndata: b\n", 2, None);
+        check("data: a\r\n\r\ndata", 1, Some(11));
+        check("{\"a\": 1}\n{\"b\"", 1, Some(9));
+        check("{\"a\": 1}\n{\"b\"", 2, None);
     }
 
     #[tokio::test]

@@ -51,6 +51,8 @@ pub enum BodyEnd {
     Complete,
     /// The connection broke before the end; the reason as the transport gave it.
     Cut(String),
+    /// It was closed here after as many events as were wanted; what came after the last of them is dropped.
+    Aborted,
 }
 
 impl Response {

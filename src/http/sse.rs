@@ -138,6 +138,7 @@ fn decode_with(mut decoder: impl Decode, response: &Response) -> Decoded {
     }
     let fault = match &response.end {
         BodyEnd::Complete => decoder.finish().err(),
+        BodyEnd::Aborted => None,
         BodyEnd::Cut(reason) => Some(StreamFault::Cut { after_events: events.len(), reason: reason.clone() }),
     };
     Decoded { events, fault }

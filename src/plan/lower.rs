@@ -200,6 +200,7 @@ impl Lowering<'_> {
             headers: self.headers(&options.headers),
             body: options.body.as_ref().map_or(BodyPlan::None, |body| self.body(body)),
             timeout: options.timeout,
+            abort_after: options.abort_after_events.as_ref().and_then(|count| self.abort_after(count)),
         });
         let steps = options.steps.iter().map(|inner| self.step(inner)).collect::<Vec<_>>();
         let repeat = options.repeat.as_ref().map(|repeat| {
@@ -240,6 +241,14 @@ impl Lowering<'_> {
         }
     }
 
+    fn abort_after(&mut self, count: &Located<u64>) -> Option<usize> {
+        if count.value == 0 {
+            let problem = count.problem("events are counted from 1");
+            self.problems.push(problem.help("a request that nobody waits for has a short `timeout`"));
+        }
+        usize::try_from(count.value).ok()
+    }
+
     fn path(&mut self, path: &Located<String>) -> Template {
         if !path.starts_with('/') && !path.starts_with("${{") {
             let problem = path.problem("a path begins with `/`; the target's address is put before it");
@@ -274,6 +283,7 @@ impl Lowering<'_> {
         let plan = match &keep.value {
             PlainKeep::Take(what) => KeepPlan::Take(what.clone()),
             PlainKeep::Value(node) => KeepPlan::Value(self.template(node)),
+            PlainKeep::File(path, form) => KeepPlan::File(self.project_path(path), *form),
         };
         Located::new(plan, keep.span.clone())
     }
@@ -281,6 +291,7 @@ impl Lowering<'_> {
     fn body(&mut self, body: &Body) -> BodyPlan {
         match body {
             Body::Json(node) => BodyPlan::Json(self.template(node)),
+            Body::Jsonl(node) => BodyPlan::Jsonl(self.template(node)),
             Body::Text(node) => BodyPlan::Text(self.template(node)),
             Body::Multipart(parts) => BodyPlan::Multipart(
                 parts.iter().map(|(name, part)| (name.value.clone(), self.part(part))).collect(),

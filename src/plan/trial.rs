@@ -9,6 +9,7 @@ use super::template::Template;
 use crate::check::{Check, Keep};
 use crate::record::Fault;
 use crate::schema::case::{Client, TargetKind};
+use crate::schema::check::FileForm;
 use crate::schema::step::PollTimeout;
 use crate::source::{Located, Span};
 
@@ -141,6 +142,8 @@ pub struct RequestPlan {
     pub headers: Vec<(String, Template)>,
     pub body: BodyPlan,
     pub timeout: Option<Duration>,
+    /// The connection is closed after this many events.
+    pub abort_after: Option<usize>,
 }
 
 /// A body before its templates are filled.
@@ -148,6 +151,8 @@ pub struct RequestPlan {
 pub enum BodyPlan {
     None,
     Json(Template),
+    /// A list, each element on a line of its own.
+    Jsonl(Template),
     Text(Template),
     Multipart(Vec<(String, PartPlan)>),
 }
@@ -183,4 +188,6 @@ pub struct PollPlan {
 pub enum KeepPlan {
     Take(Keep),
     Value(Template),
+    /// A file below the project's root.
+    File(Located<String>, FileForm),
 }

@@ -246,12 +246,18 @@ fn next_of_suspects(
     Some((next(own, suspect, counter)?, suspect.trial().unwrap_or_default().to_owned()))
 }
 
-/// The owner whose id shares the longest beginning with one of the attempt's names; the first in order of ids on a tie.
+/// The owner whose id shares the longest beginning with one of the attempt's names, then the longest end: the same row
+/// of the same test for another client. The first in order of ids on a tie.
 fn nearest_owner(found: &[Arc<Entry>], attempt: &Attempt) -> Option<String> {
     let shared = |id: &str| {
-        let common =
-            |name: &str| bare(name).bytes().zip(bare(id).bytes()).take_while(|(a, b)| a == b).count();
-        attempt.names().map(common).max().unwrap_or(0)
+        let (id, common) =
+            (bare(id), |pairs: &mut dyn Iterator<Item = (u8, u8)>| pairs.take_while(|(a, b)| a == b).count());
+        let both = |name: &str| {
+            let name = bare(name);
+            let start = common(&mut name.bytes().zip(id.bytes()));
+            (start, common(&mut name.bytes().rev().zip(id.bytes().rev())))
+        };
+        attempt.names().map(both).max().unwrap_or_default()
     };
     let ids = found.iter().flat_map(|entry| entry.owners.iter().filter_map(|owner| owner.id.as_deref()));
     ids.max_by(|a, b| shared(a).cmp(&shared(b)).then_with(|| b.cmp(a))).map(str::to_owned)
@@ -341,6 +347,18 @@ mod tests {
         let trials = Arc::new(ActiveTrials::default());
         let _guard = begin(&trials, "inference/test.py::b[dim=768]");
         assert_eq!(ask(&catalogue, &trials, "x"), "near 0 Other(\"inference/test.py::b[dim=384]\")");
+    }
+
+    #[test]
+    fn another_clients_answer_is_that_of_the_same_row() {
+        let catalogue = Catalogue::new([
+            entry("refused", "x", Some("a.py::t[client_with_models-txt=m-False-b]"), 1),
+            entry("approved", "x", Some("a.py::t[client_with_models-txt=m-True-b]"), 1),
+        ]);
+        let trials = Arc::new(ActiveTrials::default());
+        let _guard = begin(&trials, "a.py::t[openai_client-txt=m-True-b]");
+        let owner = "Other(\"a.py::t[client_with_models-txt=m-True-b]\")";
+        assert_eq!(ask(&catalogue, &trials, "x"), format!("approved 0 {owner}"));
     }
 
     #[test]

@@ -22,6 +22,18 @@ pub type PlainCheck = Check<Node>;
 pub enum PlainKeep {
     Take(Keep),
     Value(Node),
+    /// A file of the project.
+    File(Located<String>, FileForm),
+}
+
+/// How a file's bytes become a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileForm {
+    /// UTF-8 text.
+    Text,
+    Base64,
+    /// `data:image/png;base64,…`, the type told by the file's extension.
+    DataUrl,
 }
 
 /// The keys of a path check beside its matchers.
@@ -371,7 +383,11 @@ fn pattern(node: &Node, problems: &mut Problems) -> Option<Pattern> {
 }
 
 fn schema(node: &Node, problems: &mut Problems) -> Option<SchemaRef> {
-    SchemaRef::compile(node.to_json()).map_err(|error| problems.push(node.problem(error))).ok()
+    let written = match &node.value {
+        NodeValue::Text(reference) => super::schema_file::read(reference, node, problems)?,
+        _ => node.to_json(),
+    };
+    SchemaRef::compile(written).map_err(|error| problems.push(node.problem(error))).ok()
 }
 
 /// A number, a template, or `{min, max}`.
@@ -403,7 +419,20 @@ impl Decode for PlainKeep {
                 path(node, problems).map(|path| Self::Take(Keep::Json(path)))
             };
         }
-        let known = ["json", "events", "assembled", "joined", "header", "body", "status", "value"];
+        let known = [
+            "json",
+            "events",
+            "assembled",
+            "joined",
+            "header",
+            "body",
+            "body_base64",
+            "status",
+            "value",
+            "file",
+            "file_base64",
+            "data_url",
+        ];
         let (key, value) = tagged(node, "thing to keep", &known, problems)?;
         Some(match key.as_str() {
             "json" => Self::Take(Keep::Json(path(value, problems)?)),
@@ -412,6 +441,10 @@ impl Decode for PlainKeep {
             "joined" => Self::Take(Keep::Joined(path(value, problems)?)),
             "header" => Self::Take(Keep::Header(String::decode(value, problems)?)),
             "body" => Self::Take(Keep::Body),
+            "body_base64" => Self::Take(Keep::BodyBase64),
+            "file" => Self::File(Located::decode(value, problems)?, FileForm::Text),
+            "file_base64" => Self::File(Located::decode(value, problems)?, FileForm::Base64),
+            "data_url" => Self::File(Located::decode(value, problems)?, FileForm::DataUrl),
             "status" => Self::Take(Keep::Status),
             _ => Self::Value(value.clone()),
         })

@@ -5,6 +5,7 @@ pub mod check;
 pub mod decode;
 pub mod fault;
 pub mod fixture;
+mod schema_file;
 pub mod setup;
 pub mod stack;
 pub mod step;
@@ -23,6 +24,7 @@ pub use suite::Suite;
 
 use crate::source::project::{Folder, Project};
 use crate::source::{Node, Problem, Problems, SourceFile};
+use check::PlainKeep;
 use decode::Decode;
 use step::{Body, Part, Step};
 
@@ -118,11 +120,19 @@ fn uploads(documents: &Documents, project: &Project, problems: &mut Problems) {
 fn uploads_of(steps: &[Step], project: &Project, problems: &mut Problems) {
     for step in steps {
         uploads_of(&step.options.steps, project, problems);
-        let Some(Body::Multipart(parts)) = &step.options.body else { continue };
-        let paths = parts.iter().filter_map(|(_, part)| match part {
+        let parts = match &step.options.body {
+            Some(Body::Multipart(parts)) => parts.as_slice(),
+            _ => &[],
+        };
+        let sent = parts.iter().filter_map(|(_, part)| match part {
             Part::File(file) => file.path.as_ref(),
             Part::Field(_) => None,
         });
+        let kept = step.options.keep.iter().filter_map(|(_, keep)| match &keep.value {
+            PlainKeep::File(path, _) => Some(path),
+            PlainKeep::Take(_) | PlainKeep::Value(_) => None,
+        });
+        let paths = sent.chain(kept);
         for path in paths.filter(|path| is_missing(&project.root, path)) {
             let problem = path.problem(format!("there is no file `{}`", path.value));
             problems.push(problem.help("paths are relative to the project's root"));

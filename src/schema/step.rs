@@ -33,6 +33,8 @@ record! {
         headers: Table<Node>,
         body: Option<Body>,
         timeout: Option<Duration>,
+        /// Hangs up after this many events of a streamed answer.
+        abort_after_events: Option<Located<u64>>,
         /// Repeats the step for every item of a list: one name, and the list.
         for_each: Table<Node>,
         /// Steps that belong together: for each item of `for_each`, or again and again under `repeat`.
@@ -93,6 +95,8 @@ impl Decode for PollTimeout {
 #[derive(Debug, Clone)]
 pub enum Body {
     Json(Node),
+    /// A list, each element on a line of its own.
+    Jsonl(Node),
     Text(Node),
     Multipart(Vec<(Located<String>, Part)>),
 }
@@ -183,9 +187,10 @@ pub(crate) fn tagged<'a>(
 impl Decode for Body {
     const EXPECTED: &'static str = "a body such as `json: {…}`";
     fn decode(node: &Node, problems: &mut Problems) -> Option<Self> {
-        let (key, value) = tagged(node, "body", &["json", "text", "multipart"], problems)?;
+        let (key, value) = tagged(node, "body", &["json", "jsonl", "text", "multipart"], problems)?;
         match key.as_str() {
             "json" => Some(Self::Json(value.clone())),
+            "jsonl" => Some(Self::Jsonl(value.clone())),
             "text" => Some(Self::Text(value.clone())),
             _ => Table::<Part>::decode(value, problems).map(|table| Self::Multipart(table.0)),
         }

@@ -19,6 +19,8 @@ pub use problem::{Problem, Problems};
 /// One text file, kept whole so that problems can quote it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct SourceFile {
+    /// The project's root, for other files that it names; empty for what lies outside.
+    pub root: PathBuf,
     /// Relative to the project's root where it lies below it; what a user would type.
     pub path: PathBuf,
     pub text: String,
@@ -28,14 +30,18 @@ impl SourceFile {
     /// Reads a file; the problem names the path and the system's reason.
     pub fn read(path: &Path, shown_as: &Path) -> Result<Arc<Self>, Problem> {
         match std::fs::read_to_string(path) {
-            Ok(text) => Ok(Arc::new(Self { path: shown_as.to_owned(), text })),
+            Ok(text) => {
+                let root = path.ancestors().nth(shown_as.components().count());
+                let root = root.filter(|_| path.ends_with(shown_as)).unwrap_or(Path::new("")).to_owned();
+                Ok(Arc::new(Self { root, path: shown_as.to_owned(), text }))
+            }
             Err(error) => Err(Problem::new(format!("cannot read {}: {error}", shown_as.display()))),
         }
     }
 
     /// A file that exists only in memory; for tests and built-in documents.
     pub fn inline(path: &str, text: &str) -> Arc<Self> {
-        Arc::new(Self { path: path.into(), text: text.to_owned() })
+        Arc::new(Self { root: PathBuf::new(), path: path.into(), text: text.to_owned() })
     }
 }
 

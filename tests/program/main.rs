@@ -6,6 +6,7 @@ mod bad_targets;
 mod bad_tree;
 mod bad_usage;
 mod bad_yaml;
+mod files_and_streams;
 mod fixtures;
 mod interrupt;
 mod language;
