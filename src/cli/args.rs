@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::{Arg, Args, Command, FromArgMatches, Subcommand, ValueEnum};
 
 use super::recordings::RecordingsArgs;
+use super::shard::ShardBy;
 use crate::plan::params::Parameter;
+use crate::plan::shard::Shard;
 use crate::record::{Mode, ReplaySpeed};
 use crate::report::ReportSpec;
 use crate::schema::Documents;
@@ -38,6 +40,8 @@ pub(super) enum Action {
     Proxy(ProxyArgs),
     /// Look at recordings and look after them
     Recordings(RecordingsArgs),
+    /// Make one report of the JSON Lines of several runs: shards, setups
+    Merge(MergeArgs),
 }
 
 /// What a run needs.
@@ -53,6 +57,12 @@ pub(super) struct RunArgs {
     /// Only trials whose id matches: substrings joined by and, or, not
     #[arg(short = 'k', value_name = "EXPR", help_heading = "What")]
     pub keyword: Option<String>,
+    /// Run only this part of the plan, as 2/3 [default: from the variables of CI services]
+    #[arg(long, value_name = "INDEX/COUNT", help_heading = "What")]
+    pub shard: Option<Shard>,
+    /// What decides a trial's shard: hash (of its id), or duration=RUN.jsonl (even by an earlier run's times)
+    #[arg(long, value_name = "SPLIT", default_value = "hash", help_heading = "What")]
+    pub shard_by: ShardBy,
     /// Print the trials instead of running them
     #[arg(long, help_heading = "What")]
     pub list: bool,
@@ -100,7 +110,10 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "N", default_value_t = 0, help_heading = "How")]
     pub retries: u32,
 
-    /// Write a report: PATH.jsonl, PATH.xml (JUnit), PATH.md, or KIND=PATH (repeatable)
+    /// Print the N slowest trials at the end
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, help_heading = "Output")]
+    pub durations: usize,
+    /// Write a report: PATH.jsonl, PATH.xml (JUnit), PATH.md, PATH.json (CTRF), PATH.tap, or KIND=PATH (repeatable)
     #[arg(long, value_name = "[KIND=]PATH", help_heading = "Output")]
     pub report: Vec<ReportSpec>,
     /// When to use colours
@@ -145,6 +158,25 @@ pub(super) struct ProxyArgs {
     /// How fast recorded streams come: fast (at once), realtime (as recorded), or a factor (2 is twice as fast)
     #[arg(long, value_name = "SPEED", default_value_t)]
     pub replay_speed: ReplaySpeed,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct MergeArgs {
+    /// What --report PATH.jsonl wrote: files, or folders with such files
+    #[arg(value_name = "RUN", required = true)]
+    pub runs: Vec<PathBuf>,
+    /// Write a report (repeatable), as a run does
+    #[arg(long, value_name = "[KIND=]PATH")]
+    pub report: Vec<ReportSpec>,
+    /// Print the N slowest trials
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    pub durations: usize,
+    /// When to use colours
+    #[arg(long, value_enum, default_value = "auto")]
+    pub color: ColorChoice,
+    /// Print every trial, not only failures and the counts
+    #[arg(short, long)]
+    pub verbose: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -58,6 +58,9 @@ pub(super) fn explain(options: &RunOptions, settings: &Settings<'_>, plan: &Plan
         origin(&options.recordings, |v| v.display().to_string()),
     );
     row("replay-speed", options.replay_speed.to_string(), String::new());
+    if let Some(shard) = &options.shard {
+        row("shard", shard.value.to_string(), origin(shard, ToString::to_string));
+    }
     row("jobs", options.jobs.to_string(), String::new());
     for (parameter, resolved) in &settings.params {
         let value = if resolved.value.is_empty() { "(none)".to_owned() } else { resolved.value.join(",") };

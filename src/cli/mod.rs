@@ -6,6 +6,7 @@ mod explain;
 pub mod harness;
 mod hint;
 mod machine;
+mod merge;
 mod options;
 mod proxy;
 mod recordings;
@@ -18,6 +19,7 @@ mod recordings_text;
 mod recordings_why;
 mod run;
 mod serve;
+mod shard;
 mod signals;
 
 pub use exit::ExitStatus;
@@ -53,6 +55,7 @@ pub fn main(machine: &Machine) -> ExitStatus {
         Some(Action::Serve(args)) => serve::stack(&args, machine),
         Some(Action::Proxy(args)) => proxy::serve(&args, machine, &loaded.documents.stacks),
         Some(Action::Recordings(args)) => Ok(recordings::run(&args, machine, &loaded)),
+        Some(Action::Merge(args)) => merge::merge(&args, machine),
     };
     result.unwrap_or_else(|message| {
         anstream::eprintln!("internal error: {message}");
@@ -103,17 +106,22 @@ fn with_plan(
         anstream::println!("{}", explain::explain(&prepared.options, &prepared.settings, &plan));
         return Ok(ExitStatus::Passed);
     }
+    let planned = plan.trials.len();
+    let plan = match &prepared.options.shard {
+        Some(shard) => plan.shard(shard.value, &prepared.options.split),
+        None => plan,
+    };
     if run_args.list && (run_args.format == args::ListFormat::Json || !plan.trials.is_empty()) {
         anstream::println!("{}", explain::list(&plan, run_args.format));
     }
-    if plan.trials.is_empty() {
+    if planned == 0 {
         anstream::eprintln!("nothing was run: {}", run::nothing(run_args));
         return Ok(ExitStatus::NothingRun);
     }
     if run_args.list {
         return Ok(ExitStatus::Passed);
     }
-    run::run(&prepared, plan, &run_args.report)
+    run::run(&prepared, plan, planned, &run_args.report)
 }
 
 /// Everything that a run needs, or all that is wrong: what reading found with what planning found.

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use super::args::{ColorChoice, RunArgs};
 use super::machine::{Machine, parse_dotenv};
+use super::shard;
 use crate::plan::keyword::{Keyword, KeywordError};
 use crate::plan::resolve::{Origin, Resolved, first};
 use crate::plan::select::Selector;
+use crate::plan::shard::{Shard, Split};
 use crate::plan::{Inputs, Selection};
 use crate::record::{Mode, ReplaySpeed};
 use crate::report::console::Verbosity;
@@ -33,6 +35,10 @@ pub(super) struct RunOptions {
     pub max_failures: Option<usize>,
     pub timeout: Duration,
     pub retries: u32,
+    /// The part of the plan to run, and what splits the plan.
+    pub shard: Option<Resolved<Shard>>,
+    pub split: Split,
+    pub durations: usize,
     pub verbosity: Verbosity,
     pub color: bool,
     pub progress: bool,
@@ -111,6 +117,11 @@ impl RunOptions {
             ],
             project.root.join("recordings"),
         );
+        let shard = shard::chosen(args.shard, machine).unwrap_or_else(|problem| {
+            problems.push(problem);
+            None
+        });
+        let split = shard::split(&args.shard_by, machine, &mut problems);
         let internet = variable("RUNNER_INTERNET").is_some();
         let inputs = Inputs {
             suite: args.suite.clone(),
@@ -135,6 +146,9 @@ impl RunOptions {
             max_failures: if args.exitfirst { Some(1) } else { args.maxfail.map(usize::from) },
             timeout: args.timeout,
             retries: args.retries,
+            shard,
+            split,
+            durations: args.durations,
             verbosity: match (args.quiet, args.verbose) {
                 (true, _) => Verbosity::Quiet,
                 (_, true) => Verbosity::Verbose,

@@ -10,13 +10,14 @@ use super::hint;
 use super::machine::Machine;
 use super::options::RunOptions;
 use super::signals::StopSignals;
-use crate::exec::event::{Event, RunInfo};
+use crate::exec::event::{Event, RunInfo, ShardInfo, Summary};
 use crate::exec::facts::Facts;
 use crate::exec::fixtures::Fixtures;
 use crate::exec::session::{Session, SessionError, SessionSpec};
 use crate::exec::{self, RunContext, Schedule, Stop};
 use crate::plan::{Plan, Settings};
 use crate::report::console::{Console, ConsoleOptions};
+use crate::report::github::Github;
 use crate::report::{ReportSpec, Reporters};
 use crate::schema::StackDefinition;
 use crate::secret::Redactor;
@@ -35,23 +36,33 @@ pub(super) struct Prepared<'a> {
 }
 
 /// Runs a plan; the reports are written, the target is stopped.
-pub(super) fn run(prepared: &Prepared<'_>, plan: Plan, reports: &[ReportSpec]) -> Result<ExitStatus, String> {
+/// `planned` counts the trials of all shards.
+pub(super) fn run(
+    prepared: &Prepared<'_>,
+    plan: Plan,
+    planned: usize,
+    reports: &[ReportSpec],
+) -> Result<ExitStatus, String> {
     let spec = session_spec(prepared);
     let console = Console::new(
         ConsoleOptions {
             verbosity: prepared.options.verbosity,
             color: prepared.options.color,
             progress: prepared.options.progress,
+            durations: prepared.options.durations,
         },
         Box::new(std::io::stdout()),
     );
     let reporters = match Reporters::new(console, reports) {
-        Ok(reporters) => reporters,
+        Ok(reporters) => reporters.with_github(github(prepared.machine)),
         Err(message) => {
             anstream::eprintln!("error: {message}");
             return Ok(ExitStatus::Usage);
         }
     };
+    if plan.trials.is_empty() {
+        return empty(prepared, planned, reporters);
+    }
     let runtime = Runtime::new().map_err(|error| format!("cannot start the runtime: {error}"))?;
     let secrets = Redactor::from_env(&spec.env);
     let mut signals = StopSignals::catch(&runtime)?;
@@ -67,7 +78,44 @@ pub(super) fn run(prepared: &Prepared<'_>, plan: Plan, reports: &[ReportSpec]) -
             return Ok(if definition { ExitStatus::Usage } else { ExitStatus::TargetDidNotStart });
         }
     };
-    execute(prepared, plan, session, reporters, secrets, &runtime, signals)
+    execute(prepared, plan, planned, session, reporters, secrets, &runtime, signals)
+}
+
+/// A shard that got no trial: its reports are written, so that nobody misses it, and no stack is started.
+fn empty(prepared: &Prepared<'_>, planned: usize, mut reporters: Reporters) -> Result<ExitStatus, String> {
+    reporters.on(&Event::RunStarted(run_info(prepared, prepared.options.jobs, 0, planned)));
+    reporters.on(&Event::RunFinished(Summary::default()));
+    match reporters.problems() {
+        [] => Ok(ExitStatus::Passed),
+        problems => Err(problems.join("\n")),
+    }
+}
+
+/// What is about to run: `trials` of the `planned` ones.
+fn run_info(prepared: &Prepared<'_>, jobs: usize, trials: usize, planned: usize) -> RunInfo {
+    let options = &prepared.options;
+    RunInfo {
+        suite: prepared.settings.suite.map(|suite| suite.name.value.clone()),
+        setup: prepared.settings.setup.as_ref().map(|(setup, _)| setup.name.value.clone()),
+        target: options.target.value.clone(),
+        mode: options.mode.value.to_string(),
+        jobs,
+        trials,
+        params: prepared.settings.params.iter().map(|(p, v)| (p.name.clone(), v.value.clone())).collect(),
+        started: jiff::Timestamp::now(),
+        shard: options.shard.as_ref().map(|shard| ShardInfo {
+            index: shard.value.index,
+            count: shard.value.count,
+            by: options.split.word().to_owned(),
+            planned,
+        }),
+    }
+}
+
+/// Under GitHub Actions a run shows itself to its job.
+pub(super) fn github(machine: &Machine) -> Option<Github> {
+    let summary = machine.var("GITHUB_STEP_SUMMARY").map(std::path::PathBuf::from);
+    (machine.var("GITHUB_ACTIONS") == Some("true")).then(|| Github::new(summary))
 }
 
 enum Start {
@@ -88,6 +136,7 @@ async fn start(spec: SessionSpec<'_>, signals: &mut StopSignals) -> Result<Sessi
 fn execute(
     prepared: &Prepared<'_>,
     plan: Plan,
+    planned: usize,
     mut session: Session,
     mut reporters: Reporters,
     redactor: Redactor,
@@ -97,15 +146,10 @@ fn execute(
     let options = &prepared.options;
     let jobs = session.max_parallel.map_or(options.jobs, |most| most.min(options.jobs));
     let (events, inbox) = mpsc::channel();
-    let info = RunInfo {
-        suite: prepared.settings.suite.map(|suite| suite.name.value.clone()),
-        setup: prepared.settings.setup.as_ref().map(|(setup, _)| setup.name.value.clone()),
-        target: options.target.value.clone(),
-        mode: options.mode.value.to_string(),
-        jobs,
-        trials: plan.trials.len(),
-        params: prepared.settings.params.iter().map(|(p, v)| (p.name.clone(), v.value.clone())).collect(),
-    };
+    let info = run_info(prepared, jobs, plan.trials.len(), planned);
+    if let Some(shard) = &options.shard {
+        anstream::eprintln!("note: shard {} of {planned} trials ({})", shard.value, shard.origin);
+    }
     for note in &session.notes {
         anstream::eprintln!("note: {note}");
     }

@@ -27,6 +27,21 @@ pub struct RunInfo {
     pub trials: usize,
     /// Parameter names and values.
     pub params: Vec<(String, Vec<String>)>,
+    pub started: jiff::Timestamp,
+    /// Which part of a plan this is, when it is a part.
+    pub shard: Option<ShardInfo>,
+}
+
+/// A part of a plan that runs elsewhere in other parts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShardInfo {
+    /// From 1.
+    pub index: usize,
+    pub count: usize,
+    /// `hash` or `duration`.
+    pub by: String,
+    /// Trials of the whole plan.
+    pub planned: usize,
 }
 
 /// How a trial ended.
@@ -93,7 +108,7 @@ pub struct Failure {
 
 impl Failure {
     /// A failure of which only this is known.
-    pub(super) fn new(kind: FailureKind, title: impl Into<String>) -> Self {
+    pub(crate) fn new(kind: FailureKind, title: impl Into<String>) -> Self {
         let title = title.into();
         Self { kind, title, place: None, excerpt: None, detail: None, curl: None, answer: None }
     }
@@ -122,6 +137,25 @@ pub enum FailureKind {
     Fault,
     /// A template could not be filled at run time.
     Template,
+}
+
+impl FailureKind {
+    const ALL: [Self; 4] = [Self::Mismatch, Self::Miss, Self::Fault, Self::Template];
+
+    /// The word of reports.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Mismatch => "mismatch",
+            Self::Miss => "miss",
+            Self::Fault => "fault",
+            Self::Template => "template",
+        }
+    }
+
+    /// The kind of this word; a word that is not known is a mismatch, the one that excuses nothing.
+    pub fn of(word: &str) -> Self {
+        Self::ALL.into_iter().find(|kind| kind.word() == word).unwrap_or(Self::Mismatch)
+    }
 }
 
 /// A provider request that a trial caused, and how replay or recording dealt with it.

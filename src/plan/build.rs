@@ -14,6 +14,7 @@ use super::lower;
 use super::params::{Parameter, short_name};
 use super::resolve::Settings;
 use super::select::{Candidate, Selector};
+use super::shard::{Shard, Split};
 use super::template::Template;
 use super::tree;
 use super::trial::{CasePlan, TrialPlan};
@@ -27,6 +28,17 @@ use crate::source::{Located, Problem, Problems, Span};
 #[derive(Debug, Clone, Default)]
 pub struct Plan {
     pub trials: Vec<TrialPlan>,
+}
+
+impl Plan {
+    /// The trials of one shard.
+    #[must_use]
+    pub fn shard(self, shard: Shard, split: &Split) -> Self {
+        let ids: Vec<&str> = self.trials.iter().map(|trial| trial.id.as_str()).collect();
+        let shards = split.assign(&ids, shard.count);
+        let trials = self.trials.into_iter().zip(shards);
+        Self { trials: trials.filter(|(_, of)| *of == shard.index).map(|(trial, _)| trial).collect() }
+    }
 }
 
 /// What the user asked for beyond a suite.

@@ -13,6 +13,7 @@ mod lower;
 pub mod params;
 pub mod resolve;
 pub mod select;
+pub mod shard;
 pub mod template;
 mod tree;
 pub mod trial;

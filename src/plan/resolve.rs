@@ -29,6 +29,8 @@ pub struct Inputs {
 pub enum Origin {
     Flag(String),
     Environment,
+    /// A variable under another name than the value's.
+    Variable(String),
     DotEnv,
     Setup(String),
     Suite(String),
@@ -38,7 +40,7 @@ pub enum Origin {
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Flag(flag) => write!(f, "{flag}"),
+            Self::Flag(name) | Self::Variable(name) => write!(f, "{name}"),
             Self::Environment => write!(f, "environment"),
             Self::DotEnv => write!(f, ".env"),
             Self::Setup(name) => write!(f, "setup {name}"),

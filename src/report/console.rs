@@ -27,6 +27,8 @@ pub struct ConsoleOptions {
     pub color: bool,
     /// A progress bar below the lines; only where a person looks at a terminal.
     pub progress: bool,
+    /// How many of the slowest trials are listed at the end.
+    pub durations: usize,
 }
 
 /// The console reporter. Lines go to `out`, the bar to stderr.
@@ -141,6 +143,18 @@ impl Console {
         Ok(())
     }
 
+    fn slowest(&mut self, finished: &[TrialReport]) -> std::io::Result<()> {
+        let mut trials: Vec<&TrialReport> = finished.iter().collect();
+        trials.sort_by(|a, b| b.took.cmp(&a.took).then_with(|| a.id.cmp(&b.id)));
+        trials.truncate(self.options.durations);
+        if !trials.is_empty() {
+            self.print("\nslowest:")?;
+        }
+        trials
+            .iter()
+            .try_for_each(|trial| self.print(&format!("  {:>8}  {}", text::seconds(trial.took), trial.id)))
+    }
+
     fn end(&mut self, summary: &Summary, finished: &[TrialReport]) -> std::io::Result<()> {
         for trial in finished.iter().filter(|trial| !trial.outcome.failures().is_empty()) {
             let title = self.painted(&format!("--- {} ---", trial.id), AnsiColor::Red);
@@ -162,6 +176,7 @@ impl Console {
                 self.print(&format!("  {count:>4}  {reason}"))?;
             }
         }
+        self.slowest(finished)?;
         let bad = summary.failed + summary.broken + summary.stray_misses.len() + summary.unclean.len() > 0;
         let line = self.painted(&summary.line(), if bad { AnsiColor::Red } else { AnsiColor::Green });
         let interrupted = if summary.interrupted { " (interrupted)" } else { "" };

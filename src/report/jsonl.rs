@@ -4,10 +4,10 @@ use std::io::Write;
 
 use serde_json::{Value, json};
 
-use crate::exec::event::{Event, Failure, FailureKind, ProviderUse};
+use crate::exec::event::{Event, Failure, ProviderUse, ShardInfo};
 
 /// Version of the lines' shape; it grows when a key changes its meaning.
-const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 1;
 
 /// Writes each event as it comes, flushed, so that a killed run leaves what it knew.
 #[derive(Debug)]
@@ -33,6 +33,7 @@ fn line(event: &Event) -> Value {
             "suite": info.suite, "setup": info.setup, "target": info.target, "mode": info.mode,
             "jobs": info.jobs, "trials": info.trials,
             "params": info.params.iter().map(|(k, v)| (k.clone(), json!(v))).collect::<serde_json::Map<_, _>>(),
+            "started": info.started.to_string(), "shard": info.shard.as_ref().map(shard),
         }),
         Event::TrialStarted { id } => json!({"event": "trial_started", "id": id}),
         Event::StepFinished { id, step, passed, took } => {
@@ -56,6 +57,10 @@ fn line(event: &Event) -> Value {
     }
 }
 
+fn shard(shard: &ShardInfo) -> Value {
+    json!({"index": shard.index, "count": shard.count, "by": shard.by, "planned": shard.planned})
+}
+
 fn provider_use(used: &ProviderUse) -> Value {
     let mut line =
         json!({"provider": used.provider, "endpoint": used.endpoint, "tier": used.tier, "file": used.file});
@@ -66,14 +71,8 @@ fn provider_use(used: &ProviderUse) -> Value {
 }
 
 fn failure(failure: &Failure) -> Value {
-    let kind = match failure.kind {
-        FailureKind::Mismatch => "mismatch",
-        FailureKind::Miss => "miss",
-        FailureKind::Fault => "fault",
-        FailureKind::Template => "template",
-    };
     json!({
-        "kind": kind, "title": failure.title, "place": failure.place, "detail": failure.detail,
+        "kind": failure.kind.word(), "title": failure.title, "place": failure.place, "excerpt": failure.excerpt, "detail": failure.detail,
         "curl": failure.curl, "answer": failure.answer,
     })
 }

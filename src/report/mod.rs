@@ -1,18 +1,24 @@
 //! One file per output. Reporters learn what happened from events alone.
 
 pub mod console;
+pub mod ctrf;
+pub mod github;
 pub mod jsonl;
 pub mod junit;
 pub mod markdown;
+pub mod merge;
+pub mod read;
+pub mod tap;
 pub mod text;
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use crate::exec::event::{Event, RunInfo, TrialReport};
+use crate::exec::event::{Event, RunInfo, Summary, TrialReport};
 use crate::source::nearest::suggestion;
 use console::Console;
+use github::Github;
 use jsonl::Jsonl;
 
 /// A file report, as `--report KIND=PATH` or `--report PATH.ext` names it.
@@ -28,16 +34,20 @@ pub enum ReportKind {
     Jsonl,
     Junit,
     Markdown,
+    Ctrf,
+    Tap,
 }
 
 impl ReportKind {
-    pub const NAMES: [&str; 3] = ["jsonl", "junit", "markdown"];
+    pub const NAMES: [&str; 5] = ["jsonl", "junit", "markdown", "ctrf", "tap"];
 
     fn of(name: &str) -> Option<Self> {
         match name {
             "jsonl" | "ndjson" => Some(Self::Jsonl),
             "junit" | "xml" => Some(Self::Junit),
             "markdown" | "md" => Some(Self::Markdown),
+            "ctrf" | "json" => Some(Self::Ctrf),
+            "tap" => Some(Self::Tap),
             _ => None,
         }
     }
@@ -74,6 +84,7 @@ pub struct Reporters {
     info: RunInfo,
     finished: Vec<TrialReport>,
     problems: Vec<String>,
+    github: Option<Github>,
 }
 
 impl Reporters {
@@ -87,7 +98,7 @@ impl Reporters {
                 .map_err(|e| format!("cannot write the report {}: {e}", spec.path.display()))?;
             match spec.kind {
                 ReportKind::Jsonl => lines.push(Jsonl::new(BufWriter::new(file))),
-                ReportKind::Junit | ReportKind::Markdown => at_end.push(spec.clone()),
+                _ => at_end.push(spec.clone()),
             }
         }
         Ok(Self {
@@ -97,6 +108,7 @@ impl Reporters {
             info: RunInfo::default(),
             finished: Vec::new(),
             problems: Vec::new(),
+            github: None,
         })
     }
 
@@ -115,26 +127,48 @@ impl Reporters {
         note(&mut self.problems, self.console.on(event, &self.finished));
         if let Event::RunFinished(summary) = event {
             for spec in &self.at_end {
-                let text = match spec.kind {
-                    ReportKind::Junit => {
-                        junit::render(&self.finished, self.info.suite.as_deref().unwrap_or("runner"))
-                            .map_err(std::io::Error::other)
-                    }
-                    _ => Ok(markdown::render(&self.info, &self.finished, summary)),
-                };
+                let text = render(spec.kind, &self.info, &self.finished, summary);
                 let written = text.and_then(|text| std::fs::write(&spec.path, text));
                 note(
                     &mut self.problems,
                     written.map_err(|e| std::io::Error::other(format!("{}: {e}", spec.path.display()))),
                 );
             }
+            if let Some(github) = &self.github {
+                let done = github.finish(&mut std::io::stdout(), &self.info, &self.finished, summary);
+                note(&mut self.problems, done);
+            }
         }
+    }
+
+    /// Shows the run to the GitHub Actions job that it runs in, too.
+    #[must_use]
+    pub fn with_github(mut self, github: Option<Github>) -> Self {
+        self.github = github;
+        self
     }
 
     /// What could not be written; a report that is missing must not look like a green run.
     pub fn problems(&self) -> &[String] {
         &self.problems
     }
+}
+
+fn render(
+    kind: ReportKind,
+    info: &RunInfo,
+    trials: &[TrialReport],
+    summary: &Summary,
+) -> std::io::Result<String> {
+    Ok(match kind {
+        ReportKind::Junit => {
+            junit::render(trials, info.suite.as_deref().unwrap_or("runner")).map_err(std::io::Error::other)?
+        }
+        ReportKind::Ctrf => format!("{:#}\n", ctrf::render(info, trials, summary)),
+        ReportKind::Tap => tap::render(trials),
+        // JSON Lines are written as the run goes on.
+        ReportKind::Markdown | ReportKind::Jsonl => markdown::render(info, trials, summary),
+    })
 }
 
 fn note(problems: &mut Vec<String>, result: std::io::Result<()>) {

@@ -15,4 +15,5 @@ mod provider;
 mod replay;
 mod reports;
 mod resolution;
+mod shards;
 mod support;

@@ -46,16 +46,20 @@ fn json_lines() {
             assert!(seconds.as_f64().is_some_and(|n| (0.0..60.0).contains(&n)), "{seconds}");
             *seconds = 0.into();
         }
+        if let Some(started) = event.get_mut("started") {
+            assert!(started.as_str().is_some_and(|text| text.ends_with('Z')), "{started}");
+            *started = "…".into();
+        }
     }
     let shown: Vec<String> = events.iter().map(Value::to_string).collect();
     assert_snapshot!(shown.join("\n"), @r#"
-    {"event":"run_started","format":1,"tool":"runner [version]","suite":"base","setup":"local","target":"starter","mode":"replay","jobs":1,"trials":4,"params":{"text_model":["llama-cpp/tiny"],"vision_model":[],"embedding_model":[],"safety_shield":[],"judge_model":[],"embedding_dimension":["384"]}}
+    {"event":"run_started","format":1,"tool":"runner [version]","suite":"base","setup":"local","target":"starter","mode":"replay","jobs":1,"trials":4,"params":{"text_model":["llama-cpp/tiny"],"vision_model":[],"embedding_model":[],"safety_shield":[],"judge_model":[],"embedding_dimension":["384"]},"started":"…","shard":null}
     {"event":"trial_started","id":"a::asks[txt=llama-cpp/tiny]"}
     {"event":"step_finished","id":"a::asks[txt=llama-cpp/tiny]","step":1,"passed":true,"seconds":0}
     {"event":"trial_finished","id":"a::asks[txt=llama-cpp/tiny]","outcome":"passed","reason":null,"seconds":0,"upstream":"inference/test_x.py::test_asks[txt=llama-cpp/tiny]","attempts":1,"place":"test_cases/a.yaml:3","matches":[{"provider":"llama-cpp","endpoint":"/v1/chat/completions","tier":"exact","file":"responses/6c7442a019e6.json"}],"failures":[]}
     {"event":"trial_started","id":"a::fails"}
     {"event":"step_finished","id":"a::fails","step":1,"passed":false,"seconds":0}
-    {"event":"trial_finished","id":"a::fails","outcome":"failed","reason":"status: expected 404, got 200","seconds":0,"upstream":null,"attempts":1,"place":"test_cases/a.yaml:10","matches":[],"failures":[{"kind":"mismatch","title":"status: expected 404, got 200","place":"test_cases/a.yaml:11","detail":"received status 200, application/json: {\"version\":\"0.3.0\"}","curl":"curl -sS -X GET 'http://in-process/v1/version' \\\n  -H 'accept: application/json' \\\n  -H 'user-agent: runner/[version]' \\\n  -H 'traceparent: [traceparent]'","answer":"HTTP 200 OK application/json\n{\"version\":\"0.3.0\"}"}]}
+    {"event":"trial_finished","id":"a::fails","outcome":"failed","reason":"status: expected 404, got 200","seconds":0,"upstream":null,"attempts":1,"place":"test_cases/a.yaml:10","matches":[],"failures":[{"kind":"mismatch","title":"status: expected 404, got 200","place":"test_cases/a.yaml:11","excerpt":"   11 |     steps: [{get: /v1/version, expect: [{status: 404}]}]","detail":"received status 200, application/json: {\"version\":\"0.3.0\"}","curl":"curl -sS -X GET 'http://in-process/v1/version' \\\n  -H 'accept: application/json' \\\n  -H 'user-agent: runner/[version]' \\\n  -H 'traceparent: [traceparent]'","answer":"HTTP 200 OK application/json\n{\"version\":\"0.3.0\"}"}]}
     {"event":"trial_started","id":"a::sees[vis=none]"}
     {"event":"trial_finished","id":"a::sees[vis=none]","outcome":"skipped","reason":"vision_model empty - skipping test","seconds":0,"upstream":null,"attempts":1,"place":"test_cases/a.yaml:12","matches":[],"failures":[]}
     {"event":"trial_started","id":"a::xfails"}
@@ -124,6 +128,14 @@ fn markdown() {
     | ❌ failed | `a::fails` | 0.00 |  |
     | ➖ skipped | `a::sees[vis=none]` | 0.00 |  |
     | ➖ xfailed | `a::xfails` | 0.00 |  |
+
+    ## Providers
+
+    Trials that asked a provider, by folder: passed of those that ran.
+
+    | | llama-cpp |
+    |---|---:|
+    | a | 1/1 |
 
     ## Failures
 
