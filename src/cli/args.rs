@@ -40,6 +40,8 @@ pub(super) enum Action {
     Proxy(ProxyArgs),
     /// Look at recordings and look after them
     Recordings(RecordingsArgs),
+    /// Print the jobs that CI runs, from ci_matrix.yaml
+    Matrix(MatrixArgs),
     /// Make one report of the JSON Lines of several runs: shards, setups
     Merge(MergeArgs),
 }
@@ -158,6 +160,47 @@ pub(super) struct ProxyArgs {
     /// How fast recorded streams come: fast (at once), realtime (as recorded), or a factor (2 is twice as fast)
     #[arg(long, value_name = "SPEED", default_value_t)]
     pub replay_speed: ReplaySpeed,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct MatrixArgs {
+    /// The matrix, ours or upstream's [default: ci_matrix.yaml or ci_matrix.json in the project's root]
+    #[arg(long, value_name = "PATH")]
+    pub file: Option<PathBuf>,
+    /// The jobs of this schedule, a cron expression, instead of the default ones
+    #[arg(long, value_name = "CRON")]
+    pub schedule: Option<String>,
+    /// Only jobs that files can concern which changed since this commit or branch
+    #[arg(long, value_name = "REF")]
+    pub changed_since: Option<String>,
+    /// Only jobs whose setup has recordings
+    #[arg(long)]
+    pub recorded: bool,
+    /// Where recordings lie [default: recordings]
+    #[arg(long, value_name = "DIR", requires = "recorded")]
+    pub recording_dir: Option<PathBuf>,
+    /// text, github (for `fromJSON`, on one line), or gitlab (a child pipeline)
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: MatrixFormat,
+    /// GitLab: the file with the hidden job that all jobs extend
+    #[arg(long, value_name = "PATH", default_value = "runner.gitlab-ci.yml")]
+    pub gitlab_include: String,
+    /// GitLab: the hidden job; it runs `runner $RUNNER_ARGS`
+    #[arg(long, value_name = "JOB", default_value = ".runner")]
+    pub gitlab_extends: String,
+    /// When to use colours
+    #[arg(long, value_enum, default_value = "auto")]
+    pub color: ColorChoice,
+    /// The project [default: the nearest directory upwards with suites/ and test_cases/]
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum MatrixFormat {
+    Text,
+    Github,
+    Gitlab,
 }
 
 #[derive(Debug, Clone, Args)]

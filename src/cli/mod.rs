@@ -6,6 +6,7 @@ mod explain;
 pub mod harness;
 mod hint;
 mod machine;
+mod matrix;
 mod merge;
 mod options;
 mod proxy;
@@ -55,6 +56,7 @@ pub fn main(machine: &Machine) -> ExitStatus {
         Some(Action::Serve(args)) => serve::stack(&args, machine),
         Some(Action::Proxy(args)) => proxy::serve(&args, machine, &loaded.documents.stacks),
         Some(Action::Recordings(args)) => Ok(recordings::run(&args, machine, &loaded)),
+        Some(Action::Matrix(args)) => Ok(matrix::matrix(&args, machine, &loaded)),
         Some(Action::Merge(args)) => merge::merge(&args, machine),
     };
     result.unwrap_or_else(|message| {

@@ -4,6 +4,7 @@
 //! always give the same plan.
 
 pub mod build;
+pub mod ci;
 pub mod expression;
 mod fault;
 pub mod fixture;

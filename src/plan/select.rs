@@ -55,6 +55,11 @@ impl Selector {
         &self.written
     }
 
+    /// The case that is named, in `file::case`.
+    pub fn case(&self) -> Option<&str> {
+        self.case.as_deref()
+    }
+
     pub fn matches(&self, candidate: Candidate<'_>) -> bool {
         let path = match &self.path {
             PathForm::Plain(path) => {

@@ -96,6 +96,7 @@ mod scope;
 #[cfg(test)]
 mod secrets_on_disk;
 mod serve;
+mod setups;
 #[cfg(test)]
 mod shared_recordings;
 mod split_text;
@@ -120,6 +121,7 @@ pub use recorder::{PutError, Recorder};
 pub use recording::{Answer, AnswerBody, AnswerChunk, FORMAT, Meta, Owner, RecordedRequest, Recording};
 pub use redact::{Blocked, Scrubber};
 pub use scope::{ActiveTrials, Attempt, Caller, TrialGuard, TrialTag, traceparent, trial_api_key};
+pub use setups::setups_recorded;
 pub use store::{Hit, Replay};
 
 /// The variable with more hosts that recordings must not name: globs, separated by commas.

@@ -2,6 +2,7 @@
 
 pub mod case;
 pub mod check;
+pub mod ci;
 pub mod decode;
 pub mod fault;
 pub mod fixture;

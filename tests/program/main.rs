@@ -10,6 +10,7 @@ mod files_and_streams;
 mod fixtures;
 mod interrupt;
 mod language;
+mod matrix;
 mod outcomes;
 mod provider;
 mod replay;
