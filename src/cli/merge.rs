@@ -67,7 +67,7 @@ fn read(args: &MergeArgs, machine: &Machine) -> Result<Vec<Part>, Vec<String>> {
     for path in &args.runs {
         match files_of(&machine.cwd.join(path)) {
             Ok(found) if found.is_empty() => {
-                problems.push(format!("{} holds no .jsonl file", path.display()))
+                problems.push(format!("{} holds no .jsonl file", path.display()));
             }
             Ok(found) => files.extend(found.into_iter().map(|file| (file, ()))),
             Err(error) => problems.push(format!("{} cannot be read: {error}", path.display())),

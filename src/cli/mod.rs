@@ -108,7 +108,6 @@ fn with_plan(
         anstream::println!("{}", explain::explain(&prepared.options, &prepared.settings, &plan));
         return Ok(ExitStatus::Passed);
     }
-    let planned = plan.trials.len();
     let plan = match &prepared.options.shard {
         Some(shard) => plan.shard(shard.value, &prepared.options.split),
         None => plan,
@@ -116,14 +115,14 @@ fn with_plan(
     if run_args.list && (run_args.format == args::ListFormat::Json || !plan.trials.is_empty()) {
         anstream::println!("{}", explain::list(&plan, run_args.format));
     }
-    if planned == 0 {
+    if plan.planned == 0 {
         anstream::eprintln!("nothing was run: {}", run::nothing(run_args));
         return Ok(ExitStatus::NothingRun);
     }
     if run_args.list {
         return Ok(ExitStatus::Passed);
     }
-    run::run(&prepared, plan, planned, &run_args.report)
+    run::run(&prepared, plan, &run_args.report)
 }
 
 /// Everything that a run needs, or all that is wrong: what reading found with what planning found.

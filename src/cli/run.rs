@@ -36,13 +36,7 @@ pub(super) struct Prepared<'a> {
 }
 
 /// Runs a plan; the reports are written, the target is stopped.
-/// `planned` counts the trials of all shards.
-pub(super) fn run(
-    prepared: &Prepared<'_>,
-    plan: Plan,
-    planned: usize,
-    reports: &[ReportSpec],
-) -> Result<ExitStatus, String> {
+pub(super) fn run(prepared: &Prepared<'_>, plan: Plan, reports: &[ReportSpec]) -> Result<ExitStatus, String> {
     let spec = session_spec(prepared);
     let console = Console::new(
         ConsoleOptions {
@@ -61,7 +55,7 @@ pub(super) fn run(
         }
     };
     if plan.trials.is_empty() {
-        return empty(prepared, planned, reporters);
+        return empty(prepared, &plan, reporters);
     }
     let runtime = Runtime::new().map_err(|error| format!("cannot start the runtime: {error}"))?;
     let secrets = Redactor::from_env(&spec.env);
@@ -78,12 +72,12 @@ pub(super) fn run(
             return Ok(if definition { ExitStatus::Usage } else { ExitStatus::TargetDidNotStart });
         }
     };
-    execute(prepared, plan, planned, session, reporters, secrets, &runtime, signals)
+    execute(prepared, plan, session, reporters, secrets, &runtime, signals)
 }
 
 /// A shard that got no trial: its reports are written, so that nobody misses it, and no stack is started.
-fn empty(prepared: &Prepared<'_>, planned: usize, mut reporters: Reporters) -> Result<ExitStatus, String> {
-    reporters.on(&Event::RunStarted(run_info(prepared, prepared.options.jobs, 0, planned)));
+fn empty(prepared: &Prepared<'_>, plan: &Plan, mut reporters: Reporters) -> Result<ExitStatus, String> {
+    reporters.on(&Event::RunStarted(run_info(prepared, prepared.options.jobs, plan)));
     reporters.on(&Event::RunFinished(Summary::default()));
     match reporters.problems() {
         [] => Ok(ExitStatus::Passed),
@@ -91,8 +85,8 @@ fn empty(prepared: &Prepared<'_>, planned: usize, mut reporters: Reporters) -> R
     }
 }
 
-/// What is about to run: `trials` of the `planned` ones.
-fn run_info(prepared: &Prepared<'_>, jobs: usize, trials: usize, planned: usize) -> RunInfo {
+/// What is about to run.
+fn run_info(prepared: &Prepared<'_>, jobs: usize, plan: &Plan) -> RunInfo {
     let options = &prepared.options;
     RunInfo {
         suite: prepared.settings.suite.map(|suite| suite.name.value.clone()),
@@ -100,14 +94,14 @@ fn run_info(prepared: &Prepared<'_>, jobs: usize, trials: usize, planned: usize)
         target: options.target.value.clone(),
         mode: options.mode.value.to_string(),
         jobs,
-        trials,
+        trials: plan.trials.len(),
         params: prepared.settings.params.iter().map(|(p, v)| (p.name.clone(), v.value.clone())).collect(),
         started: jiff::Timestamp::now(),
         shard: options.shard.as_ref().map(|shard| ShardInfo {
             index: shard.value.index,
             count: shard.value.count,
             by: options.split.word().to_owned(),
-            planned,
+            planned: plan.planned,
         }),
     }
 }
@@ -136,7 +130,6 @@ async fn start(spec: SessionSpec<'_>, signals: &mut StopSignals) -> Result<Sessi
 fn execute(
     prepared: &Prepared<'_>,
     plan: Plan,
-    planned: usize,
     mut session: Session,
     mut reporters: Reporters,
     redactor: Redactor,
@@ -146,9 +139,9 @@ fn execute(
     let options = &prepared.options;
     let jobs = session.max_parallel.map_or(options.jobs, |most| most.min(options.jobs));
     let (events, inbox) = mpsc::channel();
-    let info = run_info(prepared, jobs, plan.trials.len(), planned);
+    let info = run_info(prepared, jobs, &plan);
     if let Some(shard) = &options.shard {
-        anstream::eprintln!("note: shard {} of {planned} trials ({})", shard.value, shard.origin);
+        anstream::eprintln!("note: shard {} of {} trials ({})", shard.value, plan.planned, shard.origin);
     }
     for note in &session.notes {
         anstream::eprintln!("note: {note}");

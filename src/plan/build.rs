@@ -28,6 +28,8 @@ use crate::source::{Located, Problem, Problems, Span};
 #[derive(Debug, Clone, Default)]
 pub struct Plan {
     pub trials: Vec<TrialPlan>,
+    /// How many trials all shards have together.
+    pub planned: usize,
 }
 
 impl Plan {
@@ -37,7 +39,8 @@ impl Plan {
         let ids: Vec<&str> = self.trials.iter().map(|trial| trial.id.as_str()).collect();
         let shards = split.assign(&ids, shard.count);
         let trials = self.trials.into_iter().zip(shards);
-        Self { trials: trials.filter(|(_, of)| *of == shard.index).map(|(trial, _)| trial).collect() }
+        let trials = trials.filter(|(_, of)| *of == shard.index).map(|(trial, _)| trial).collect();
+        Self { trials, planned: self.planned }
     }
 }
 
@@ -94,7 +97,7 @@ pub fn build(
         problems.push(tree::unmatched(selector, documents));
     }
     tree::suites(documents, &mut problems);
-    problems.or(Plan { trials })
+    problems.or(Plan { planned: trials.len(), trials })
 }
 
 /// A suite's roots and excludes; without a suite everything is included.
