@@ -82,6 +82,7 @@ impl Merged {
         self.summary.not_run += summary.not_run;
         self.summary.interrupted |= summary.interrupted;
         self.summary.stray_misses.extend(summary.stray_misses.iter().cloned());
+        self.summary.unclean.extend(summary.unclean.iter().cloned());
         self.summary.other_matches.extend(summary.other_matches.iter().cloned());
         // Shards run side by side: the slowest decides.
         self.summary.took = self.summary.took.max(summary.took);

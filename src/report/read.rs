@@ -146,6 +146,7 @@ fn summary(event: &Value) -> Summary {
         flaky: count(&event["flaky"]),
         missed: count(&event["missed"]),
         stray_misses: list(&event["stray_misses"], text),
+        unclean: list(&event["unclean"], failure),
         other_matches: list(&event["matches"], provider_use),
         not_run: count(&event["not_run"]),
         interrupted: event["interrupted"] == true,
