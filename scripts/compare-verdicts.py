@@ -7,7 +7,8 @@ A trial that names an upstream test must end as pytest's test ended; a trial tha
 difference, a missing trial and a trial without a verdict included, needs a line in the explanations file:
 a pattern for the upstream test's id (or the trial's own, where it names none), where `*` stands for anything,
 a tab, and the reason. With `--least`, so many percent of pytest's verdicts need a trial, and so many of those that have
-one must agree. A trial that passes where pytest's test did not is a false green, which nothing explains.
+one must agree. A trial that passes where pytest's test failed is a false green, which nothing explains. Where pytest
+skipped a test there is nothing to agree with: a trial that runs and passes there is one more, and needs its line too.
 Exit status: 0 all agree or are explained, 1 not, 2 unusable input.
 """
 
@@ -107,7 +108,8 @@ def compare(trials: list[Trial], verdicts: dict[str, tuple[str, str]]) -> tuple[
             elif wanted != "n/a":
                 told = f" ({pytest_reason})" if pytest_reason else ""
                 text = f"pytest {wanted}{told}, here {trial.outcome}{why}"
-                kind = "false green" if trial.outcome == "passed" else "differ"
+                kind = {"skipped": "more", "failed": "false green", "xfailed": "false green"}.get(wanted, "differ")
+                kind = kind if trial.outcome == "passed" else "differ"
                 differences.append(Difference(kind, trial.upstream, text))
     seen = {trial.upstream for trial in trials}
     for key, (outcome, _) in verdicts.items():
@@ -156,17 +158,18 @@ def main() -> int:
             if pattern not in used:
                 print(f"unused      explanation for {pattern}")
     parts = [f"{len(agree)} agree"]
-    for kind in ("differ", "false green", "no trial", "no verdict", "failing"):
+    for kind in ("differ", "more", "false green", "no trial", "no verdict", "failing"):
         if total := counts[kind, True] + counts[kind, False]:
             parts.append(f"{total} {kind} ({counts[kind, True]} explained)")
     print(f"{args.report.name} against {args.verdicts.name}: {', '.join(parts)}")
     settled = {key for key, (outcome, _) in verdicts.items() if outcome != "n/a"}
     with_trial = settled & {trial.upstream for trial in trials}
+    more = {difference.key for difference in differences if difference.kind == "more"}
     # One trial of several that disagrees is enough.
     agreeing = agree & settled - {difference.key for difference in differences}
-    trials_share, agreement = share(with_trial, settled), share(agreeing, with_trial)
-    print(f"  {len(with_trial)} of {len(settled)} verdicts have a trial ({trials_share:.1f} %), "
-          f"{len(agreeing)} of these agree ({agreement:.1f} %)")
+    trials_share, agreement = share(with_trial, settled), share(agreeing, with_trial - more)
+    print(f"  {len(with_trial)} of {len(settled)} verdicts have a trial ({trials_share:.1f} %); {len(agreeing)} of the "
+          f"{len(with_trial - more)} that pytest and the trial both judge, or both skip, agree ({agreement:.1f} %)")
     return 1 if open_ones or min(trials_share, agreement) < args.least else 0
 
 

@@ -7,7 +7,8 @@ set -euo pipefail
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cd "$repo"
 shared=${RUNNER_SHARED:-../shared}
-out=$repo/target/real-stack/reports
+# Not below target/real-stack, which several checkouts may share.
+out=$repo/target/real-stack-reports
 # Known to be new enough, whatever `python3` is.
 python=target/real-stack/venv/bin/python
 # What is compared with pytest: in process, the folders whose APIs that stack serves; on the real one everything.

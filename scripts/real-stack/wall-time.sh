@@ -14,7 +14,7 @@ if [[ -z ${RUNNER_BIN:-} ]]; then
     cargo build --quiet --locked --release --bin runner
 fi
 scripts/real-stack/install.sh
-out=$PWD/target/real-stack/reports
+out=$PWD/target/real-stack-reports
 mkdir -p "$out"
 state=$(mktemp -d)
 trap 'rm -rf "$state"' EXIT
