@@ -20,11 +20,12 @@
 //! | [`record`] | key, canonical JSON, normalisers, store, upstream formats, redaction, proxy |
 //! | [`mcp`] | local MCP servers for the stack under test to call, and what they received |
 //! | [`stack`] | the in-process stack: run config, routing, one file per API and per provider |
+//! | [`vector`] | vector stores without requests: text of files, chunks, filters, fusion, the SQLite index |
 //!
 //! [`secret`] lies below all of them: what may never be printed or stored.
 //!
 //! Dependencies point one way: `cli → report, exec → plan → schema → source`. The leaves (`check`,
-//! `http`, `target`, `record`, `mcp`, `stack`) own their types and import none of `schema`, `plan`, `exec`,
+//! `http`, `target`, `record`, `mcp`, `stack`, `vector`) own their types and import none of `schema`, `plan`, `exec`,
 //! `report`; `schema` uses the types of [`check`], so that a check is written once for YAML, templates and values.
 //! Four failures have four words: `Problem` (the user's files), `Mismatch` (the system under
 //! test), `Fault` (the environment), `Miss` (a recording). Only `cli` and `report` write to the terminal.
@@ -42,3 +43,4 @@ pub mod secret;
 pub mod source;
 pub mod stack;
 pub mod target;
+pub mod vector;

@@ -21,6 +21,10 @@ const MAY_NOT_IMPORT: [(&str, &[&str]); 12] = [
     ("exec", &["report", "cli"]),
     ("report", &["cli"]),
     (
+        "vector",
+        &["check", "http", "target", "record", "stack", "source", "schema", "plan", "exec", "report", "cli"],
+    ),
+    (
         "secret",
         &[
             "check", "http", "target", "record", "mcp", "stack", "source", "schema", "plan", "exec",

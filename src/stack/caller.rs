@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 
 /// The largest request body that is read; images travel inside.
-const MAX_BODY_BYTES: usize = 128 << 20;
+pub(crate) const MAX_BODY_BYTES: usize = 128 << 20;
 
 /// The headers that matter to providers.
 #[derive(Default, Clone)]

@@ -47,14 +47,19 @@ pub(crate) struct Configured {
     /// `registered_resources`: lists by their name, as `shields` or `tool_groups`.
     resources: Map<String, Value>,
     /// `vector_stores`: the defaults for new ones.
-    #[expect(dead_code, reason = "the vector store API comes next")]
     pub(crate) vector_stores: Map<String, Value>,
+    /// Where uploaded files lie; none for a folder that ends with the stack.
+    pub(crate) files_folder: Option<PathBuf>,
 }
 
 impl Configured {
-    fn read(config: &Value) -> Self {
+    fn read(config: &Value, env: &Env) -> Self {
         let section = |name: &str| config.get(name).and_then(Value::as_object).cloned().unwrap_or_default();
-        Self { resources: section("registered_resources"), vector_stores: section("vector_stores") }
+        Self {
+            resources: section("registered_resources"),
+            vector_stores: section("vector_stores"),
+            files_folder: files_folder(config, env),
+        }
     }
 
     /// The entries of a list whose provider is named; a variable that is not set names none.
@@ -142,7 +147,7 @@ impl RunConfig {
             apis,
             models: read_models(&config, &place)?,
             store: read_store(&config, env),
-            configured: Configured::read(&config),
+            configured: Configured::read(&config, env),
             offline: env.contains_key(OFFLINE),
             providers,
         })
@@ -265,6 +270,18 @@ fn read_store(config: &Value, env: &Env) -> StoreConfig {
     let backend = reference.and_then(|reference| reference.get("backend")).and_then(Value::as_str);
     let path = backend.and_then(|name| storage?.pointer(&format!("/backends/{name}/db_path"))?.as_str());
     StoreConfig::File(path.map_or_else(|| PathBuf::from(folder).join("sql_store.db"), PathBuf::from))
+}
+
+/// The folder that `FILES_STORAGE_DIR` names, or, when `SQLITE_STORE_DIR` says that things are to be kept, the one
+/// that the configuration of the files provider names.
+fn files_folder(config: &Value, env: &Env) -> Option<PathBuf> {
+    let variable = |name: &str| env.get(name).filter(|value| !value.is_empty());
+    if let Some(folder) = variable("FILES_STORAGE_DIR") {
+        return Some(PathBuf::from(folder));
+    }
+    let kept = variable("SQLITE_STORE_DIR")?;
+    let configured = config.pointer("/providers/files/0/config/storage_dir").and_then(Value::as_str);
+    Some(configured.map_or_else(|| PathBuf::from(kept).join("files"), PathBuf::from))
 }
 
 #[cfg(test)]

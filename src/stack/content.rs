@@ -1,17 +1,17 @@
 //! Llama Stack's own message content, from before OpenAI's: a text, a part, or a list of parts.
 
 use super::errors::ApiError;
-use super::fields::{Extra, Model, Ty, body, fixed, model, optional, required};
+use super::fields::{Extra, Model, Ty, body, fixed, optional, required};
 use serde_json::Value;
 
 /// `URL`
 pub(crate) static URL: Model = body(&[required("uri", Ty::Str)], Extra::Drop);
-static URL_OR_DATA: Model =
-    model("_URLOrData", &[optional("url", Ty::Model(&URL)), optional("data", Ty::Str)]);
+static URL_OR_DATA: Model = body(&[optional("url", Ty::Model(&URL)), optional("data", Ty::Str)], Extra::Drop);
 static IMAGE: Model =
-    model("ImageContentItem", &[fixed("type", &["image"]), required("image", Ty::Model(&URL_OR_DATA))]);
-static TEXT: Model = model("TextContentItem", &[fixed("type", &["text"]), required("text", Ty::Str)]);
-const PART: Ty = Ty::Tagged { by: "type", of: &[("image", &IMAGE), ("text", &TEXT)] };
+    body(&[fixed("type", &["image"]), required("image", Ty::Model(&URL_OR_DATA))], Extra::Drop);
+static TEXT: Model = body(&[fixed("type", &["text"]), required("text", Ty::Str)], Extra::Drop);
+/// A part of content.
+pub(crate) const PART: Ty = Ty::Tagged { by: "type", of: &[("image", &IMAGE), ("text", &TEXT)] };
 
 /// `InterleavedContent`
 pub(crate) const CONTENT: Ty = Ty::Union(&[

@@ -15,7 +15,11 @@ impl From<rusqlite::Error> for ApiError {
     }
 }
 
-#[cfg_attr(not(test), expect(dead_code, reason = "the APIs that keep documents come next"))]
+/// The `id` of a document that has one.
+pub(crate) fn id(document: &Value) -> Option<&str> {
+    document.get("id").and_then(Value::as_str)
+}
+
 impl Documents {
     /// Opens the store beside the one of completions: a file `documents.db` in the same folder, or memory.
     pub(crate) fn open(config: &StoreConfig) -> Result<Self, rusqlite::Error> {

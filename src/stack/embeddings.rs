@@ -23,35 +23,71 @@ pub(crate) async fn create(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let mut params = caller::body(&request_types::EMBEDDINGS, &headers, body).await?;
-    let id = params.get("model").and_then(Value::as_str).unwrap_or_default().to_owned();
-    let (model, remote) = shared.model(&id, ModelKind::Embedding)?;
-    refuse(remote, &params)?;
-    // Without a format the OpenAI client asks for base64, to save space, and decodes it.
-    let decode = params.get("encoding_format").is_some_and(Value::is_null);
-    if decode {
-        params.insert("encoding_format".into(), "base64".into());
+    let params = caller::body(&request_types::EMBEDDINGS, &headers, body).await?;
+    Ok(json_response(StatusCode::OK, &shared.embeddings(&caller, params).await?))
+}
+
+impl Shared {
+    /// The vectors of texts, by a model's identifier.
+    pub(crate) async fn embed(
+        &self,
+        caller: &Caller,
+        model: &str,
+        texts: Vec<String>,
+    ) -> Result<Vec<Vec<f32>>, ApiError> {
+        let count = texts.len();
+        let Value::Object(params) = json!({"model": model, "input": texts, "encoding_format": "float"})
+        else {
+            return Err(broken("the request is no object"));
+        };
+        let answer = self.embeddings(caller, params).await?;
+        let data = answer.get("data").and_then(Value::as_array).into_iter().flatten();
+        let vectors: Option<Vec<Vec<f32>>> = data
+            .map(|item| {
+                let numbers = item.get("embedding")?.as_array()?.iter();
+                numbers.map(|number| number.as_f64().map(|number| number as f32)).collect()
+            })
+            .collect();
+        match vectors {
+            Some(vectors) if vectors.len() == count => Ok(vectors),
+            _ => Err(broken(&format!("there are not {count} lists of numbers"))),
+        }
     }
-    if remote.remote.dialect == Dialect::Together {
-        // Its adapter passes nothing on that it does not know.
-        params.retain(|name, _| EMBEDDINGS_ORDER.contains(&name.as_str()));
+
+    /// The answer to a checked request.
+    async fn embeddings(&self, caller: &Caller, mut params: Map<String, Value>) -> Result<Value, ApiError> {
+        let id = params.get("model").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let (model, remote) = self.model(&id, ModelKind::Embedding)?;
+        refuse(remote, &params)?;
+        // Without a format the OpenAI client asks for base64, to save space, and decodes it.
+        let decode = params.get("encoding_format").is_some_and(Value::is_null);
+        if decode {
+            params.insert("encoding_format".into(), "base64".into());
+        }
+        if remote.remote.dialect == Dialect::Together {
+            // Its adapter passes nothing on that it does not know.
+            params.retain(|name, _| EMBEDDINGS_ORDER.contains(&name.as_str()));
+        }
+        let body = outbound::body(
+            &request_types::EMBEDDINGS,
+            EMBEDDINGS_ORDER,
+            &params,
+            &model.provider_resource_id,
+        );
+        let answer = remote.post("/embeddings", &body, caller).await?;
+        let data = answer.get("data").and_then(Value::as_array).ok_or_else(|| broken("it has no `data`"))?;
+        let mut embeddings = Vec::with_capacity(data.len());
+        for (index, item) in data.iter().enumerate() {
+            let embedding = vector(item.get("embedding").unwrap_or(&Value::Null), decode)?;
+            embeddings.push(json!({"object": "embedding", "embedding": embedding, "index": index}));
+        }
+        Ok(json!({
+            "object": "list",
+            "data": embeddings,
+            "model": model.identifier,
+            "usage": usage(remote, &answer)?,
+        }))
     }
-    let body =
-        outbound::body(&request_types::EMBEDDINGS, EMBEDDINGS_ORDER, &params, &model.provider_resource_id);
-    let answer = remote.post("/embeddings", &body, &caller).await?;
-    let data = answer.get("data").and_then(Value::as_array).ok_or_else(|| broken("it has no `data`"))?;
-    let mut embeddings = Vec::with_capacity(data.len());
-    for (index, item) in data.iter().enumerate() {
-        let embedding = vector(item.get("embedding").unwrap_or(&Value::Null), decode)?;
-        embeddings.push(json!({"object": "embedding", "embedding": embedding, "index": index}));
-    }
-    let body = json!({
-        "object": "list",
-        "data": embeddings,
-        "model": model.identifier,
-        "usage": usage(remote, &answer)?,
-    });
-    Ok(json_response(StatusCode::OK, &body))
 }
 
 fn refuse(remote: &Remote, params: &Map<String, Value>) -> Result<(), ApiError> {

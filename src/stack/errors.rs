@@ -46,6 +46,10 @@ pub(crate) enum ApiError {
     Unreachable(String),
     /// A server that the handler had to call did not answer in time.
     TimedOut(String),
+    /// The body says it is a form and is none.
+    Form,
+    /// The answer has a number that JSON has not.
+    NotJson(&'static str),
     /// The body is larger than the stack reads.
     TooLarge,
     /// The provider refused; its status is passed on.
@@ -70,7 +74,9 @@ impl ApiError {
 
     pub(crate) fn status(&self) -> StatusCode {
         match self {
-            Self::Request(_) | Self::Issues(_) | Self::Value(_) => StatusCode::BAD_REQUEST,
+            Self::Request(_) | Self::Issues(_) | Self::Value(_) | Self::Form | Self::NotJson(_) => {
+                StatusCode::BAD_REQUEST
+            }
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::NotImplemented(_) => StatusCode::NOT_IMPLEMENTED,
             Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
@@ -92,6 +98,10 @@ impl ApiError {
             Self::NotImplemented(text) => format!("Not implemented: {text}").into(),
             Self::Unauthorized(text) => format!("Authentication required: {text}").into(),
             Self::TimedOut(text) => format!("Operation timed out: {text}").into(),
+            Self::Form => "There was an error parsing the body".into(),
+            Self::NotJson(number) => {
+                format!("Invalid value: Out of range float values are not JSON compliant: {number}").into()
+            }
             Self::TooLarge => "Request body is too large".into(),
             Self::Provider { message, .. } => message.as_str().into(),
             Self::Internal(_) => "Internal server error: An unexpected error occurred.".into(),
@@ -124,7 +134,8 @@ impl fmt::Display for ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let body = match &self {
-            Self::Request(_) => json!({"error": {"detail": self.detail()}}),
+            // What fails after the handler has answered has the other shape too.
+            Self::Request(_) | Self::NotJson(_) => json!({"error": {"detail": self.detail()}}),
             _ => json!({"detail": self.detail()}),
         };
         let response = json_response(self.status(), &body);

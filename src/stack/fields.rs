@@ -12,6 +12,10 @@ pub(crate) enum Ty {
     Str,
     Bool,
     Int,
+    IntWithin {
+        least: i64,
+        most: i64,
+    },
     Float,
     /// `dict[str, T]`
     Dict(&'static Ty),
@@ -187,6 +191,7 @@ impl Checker {
             },
             Ty::Bool => self.boolean(value),
             Ty::Int => self.integer(value),
+            Ty::IntWithin { least, most } => self.integer_within(*least, *most, value),
             Ty::Float => self.number(value),
             Ty::Dict(of) => match value {
                 Value::Object(map) => {
@@ -246,6 +251,17 @@ impl Checker {
                 ),
             },
             _ => self.fail("Input should be a valid integer", "int_type"),
+        }
+    }
+
+    fn integer_within(&mut self, least: i64, most: i64, value: &Value) -> Option<Value> {
+        let read = self.integer(value)?;
+        match read.as_i64() {
+            Some(n) if n < least => {
+                self.fail(format!("Input should be greater than or equal to {least}"), "greater_than_equal")
+            }
+            Some(n) if n <= most => Some(read),
+            _ => self.fail(format!("Input should be less than or equal to {most}"), "less_than_equal"),
         }
     }
 

@@ -5,8 +5,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-/// The largest image that is fetched.
-const MAX_IMAGE_BYTES: usize = 32 << 20;
+/// The most that is fetched.
+const MAX_BYTES: usize = 32 << 20;
 
 /// Replaces every image address by a data URL; refuses addresses where nothing may be fetched.
 pub(crate) async fn inline(
@@ -23,26 +23,31 @@ pub(crate) async fn inline(
                     let reason = "images are not fetched while provider traffic is replayed; send a data URL";
                     return Err(ApiError::Value(reason.into()));
                 }
-                *url = fetch(http, address).await?.into();
+                // The subtype of what the server says it is; upstream does not look further either.
+                let (bytes, kind) = fetch(http, address).await?;
+                let format = kind.as_deref().unwrap_or("png").rsplit('/').next().unwrap_or("png");
+                *url = format!("data:image/{format};base64,{}", STANDARD.encode(bytes)).into();
             }
         }
     }
     Ok(())
 }
 
-async fn fetch(http: &reqwest::Client, address: &str) -> Result<String, ApiError> {
+/// What lies at an address, and the type its server says it has.
+pub(crate) async fn fetch(
+    http: &reqwest::Client,
+    address: &str,
+) -> Result<(Vec<u8>, Option<String>), ApiError> {
     let unreachable = |_| ApiError::Unreachable("All connection attempts failed".into());
     let mut response = http.get(address).send().await.map_err(unreachable)?;
-    // The subtype of what the server says it is; upstream does not look further either.
-    let content_type = response.headers().get(reqwest::header::CONTENT_TYPE);
-    let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or("image/png");
-    let format = content_type.rsplit('/').next().unwrap_or("png").to_owned();
+    let kind = response.headers().get(reqwest::header::CONTENT_TYPE);
+    let kind = kind.and_then(|value| value.to_str().ok()).map(str::to_owned);
     let mut bytes = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
-        if bytes.len() + chunk.len() > MAX_IMAGE_BYTES {
-            return Err(ApiError::Value(format!("the image exceeds {MAX_IMAGE_BYTES} bytes")));
+        if bytes.len() + chunk.len() > MAX_BYTES {
+            return Err(ApiError::Value(format!("what is there exceeds {MAX_BYTES} bytes")));
         }
         bytes.extend_from_slice(&chunk);
     }
-    Ok(format!("data:image/{format};base64,{}", STANDARD.encode(bytes)))
+    Ok((bytes, kind))
 }

@@ -5,6 +5,8 @@
 //! [`RunConfig`] (pure: what the YAML and the environment say) → [`Stack::start`] (asks the providers for their
 //! models, opens the store) → [`Stack::router`] (an axum router, called directly or put behind a port).
 //!
+//! What vector stores are made of is in [`crate::vector`]; `vector_io` and its siblings bring requests to it.
+//!
 //! A request flows `caller` (headers, body, `fields` against `request_types`) → one file per API → `outbound` →
 //! `client` → `shapes` → answer; a stream goes through `events` and `relay`, and `assemble` gathers it for the
 //! `store`. Facts about upstream are data: `remotes` and `catalog` (providers), `request_types` and `shapes`.
@@ -15,7 +17,10 @@
 //! - A caller's `traceparent` goes on to the providers.
 //! - The cause of an internal error is in the header `x-stack-cause`; upstream has it in its log only.
 //! - Model lists are fetched once, at start; upstream asks again every 5 minutes.
-//! - Completions are stored in memory unless `SQLITE_STORE_DIR` is set.
+//! - Everything is stored in memory, and uploaded files in a temporary folder, unless `SQLITE_STORE_DIR` or
+//!   `FILES_STORAGE_DIR` is set. `inline::faiss` and `inline::sqlite-vec` share one index in SQLite.
+//! - Text is cut into chunks at nearly the places where Llama 3's tokenizer cuts it; see `vector::tokens`.
+//! - The `ranker` of a RAG query is used; upstream fails when it is given.
 //! - The addresses of Fireworks, Together, Anthropic and Gemini can be configured, and those of the web searches;
 //!   upstream's are fixed.
 //! - An unregistered tool group's tools are forgotten; upstream finds them until it ends. All pages of an MCP server's
@@ -23,8 +28,8 @@
 //! - A shield whose provider cannot run here is not registered.
 //!
 //! Invariant: nothing here knows of cases, plans or recordings, and nothing connects anywhere but to the
-//! configured providers, to MCP servers and, for Ollama and SambaNova, to the images a request names; when
-//! [`OFFLINE`] is set, neither to images nor to MCP servers beyond this machine.
+//! configured providers, to MCP servers, to the documents a request gives to the RAG tool and, for Ollama and
+//! SambaNova, to the images it names; when [`OFFLINE`] is set, to none of these beyond this machine.
 
 mod adhoc;
 mod assemble;
@@ -44,6 +49,7 @@ mod env_syntax;
 mod errors;
 mod events;
 mod fields;
+mod files;
 mod images;
 mod inspect;
 mod listing;
@@ -55,6 +61,8 @@ mod ollama;
 mod outbound;
 mod providers;
 mod python;
+mod rag;
+mod rag_template;
 mod relay;
 mod remotes;
 mod request_types;
@@ -69,6 +77,11 @@ mod tgi;
 mod tool_runtime;
 mod toolgroups;
 mod unserved;
+mod vector_batches;
+mod vector_files;
+mod vector_io;
+mod vector_stores;
+mod vector_types;
 mod vllm;
 mod web_search;
 
@@ -89,6 +102,7 @@ use config::{Configured, StoreConfig};
 use config_provider::{Provider, ProviderKind};
 use documents::Documents;
 use errors::ApiError;
+use files::FileStore;
 use indexmap::IndexMap;
 use models::Models;
 use remotes::Dialect;
@@ -96,6 +110,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use store::Store;
 use toolgroups::Tools;
+use vector_stores::Vectors;
 
 /// A running stack.
 pub struct Stack {
@@ -112,6 +127,8 @@ struct Shared {
     store: Option<Store>,
     /// What the APIs keep.
     documents: Documents,
+    files: FileStore,
+    vectors: Vectors,
     /// `registered_resources` and `vector_stores` as configured, variables resolved.
     configured: Configured,
     /// Nothing that a request names is fetched or called beyond this machine.
@@ -184,6 +201,14 @@ impl Stack {
         };
         let store = Store::open(&config.store).map_err(unopened)?;
         let documents = Documents::open(&config.store).map_err(unopened)?;
+        // Beside the other tables' file, which may not be there yet.
+        let vectors = match &config.store {
+            StoreConfig::File(path) => Vectors::open(Some(&path.with_file_name("vector_io.db"))),
+            StoreConfig::None | StoreConfig::Memory => Vectors::open(None),
+        };
+        let vectors = vectors.map_err(unopened)?;
+        let localfs = config.providers.iter().find(|provider| provider.api == "files");
+        let files = FileStore::new(&config.configured, localfs.map(|provider| &provider.config));
         let shared = Shared {
             image_name: config.image_name,
             apis: config.apis,
@@ -192,6 +217,8 @@ impl Stack {
             models: Models::default(),
             store,
             documents,
+            files,
+            vectors,
             configured: config.configured,
             offline: config.offline,
             tools: Tools::default(),

@@ -62,6 +62,11 @@ impl Model {
         }
     }
 
+    /// One thing the model's metadata says.
+    pub(crate) fn metadata(&self, name: &str) -> Option<&Value> {
+        self.metadata.get(name).filter(|value| !value.is_null())
+    }
+
     /// As an element of the list, which has fewer fields than a single model.
     fn summary(&self) -> Value {
         json!({
@@ -149,20 +154,30 @@ impl Models {
 }
 
 impl Shared {
+    /// Whether a model can be called as this kind. llama.cpp's one model does both, whatever it was registered as.
+    pub(crate) fn is(&self, model: &Model, wanted: ModelKind) -> bool {
+        let remote = self.remotes.get(&model.provider_id);
+        model.kind == wanted || remote.is_some_and(|remote| remote.remote.dialect == Dialect::LlamaCpp)
+    }
+
+    /// Upstream raises a TypeError for a model of another kind, which its server does not translate.
+    pub(crate) fn must_be(&self, model: &Model, wanted: ModelKind) -> Result<(), ApiError> {
+        if self.is(model, wanted) {
+            return Ok(());
+        }
+        Err(ApiError::Internal(format!(
+            "Model '{}' is of type '{}' rather than the expected type '{}'",
+            model.identifier,
+            model.kind.name(),
+            wanted.name()
+        )))
+    }
+
     /// The model and the provider that serves it.
     pub(crate) fn model(&self, id: &str, wanted: ModelKind) -> Result<(Model, &Remote), ApiError> {
         let model = self.models.get(id)?;
         let remote = self.remotes.get(&model.provider_id);
-        // llama.cpp's one model does both, whatever it was registered as.
-        let does_both = remote.is_some_and(|remote| remote.remote.dialect == Dialect::LlamaCpp);
-        if model.kind != wanted && !does_both {
-            // Upstream raises a TypeError, which its server does not translate.
-            return Err(ApiError::Internal(format!(
-                "Model '{id}' is of type '{}' rather than the expected type '{}'",
-                model.kind.name(),
-                wanted.name()
-            )));
-        }
+        self.must_be(&model, wanted)?;
         let missing =
             || ApiError::Value(format!("Provider {} not found in the routing table", model.provider_id));
         let remote = remote.ok_or_else(missing)?;

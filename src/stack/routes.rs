@@ -1,8 +1,8 @@
 //! Which path is answered by what.
 
 use super::errors::json_response;
-use super::{Shared, chat, completions, embeddings, inspect, models, providers, stored, unserved};
-use super::{safety, shields, tool_runtime, toolgroups};
+use super::{Shared, chat, completions, embeddings, files, inspect, models, providers, stored, unserved};
+use super::{rag, safety, shields, tool_runtime, toolgroups, vector_io};
 use axum::Router;
 use axum::extract::Request;
 use axum::http::StatusCode;
@@ -24,8 +24,10 @@ pub(crate) struct Served {
 /// Every API that is served, in Llama Stack's order. Those that a configuration does not name have no routes.
 pub(crate) static SERVED: &[Served] = &[
     Served { api: "inference", routes: inference, listed: INFERENCE },
+    Served { api: "vector_io", routes: vector_io::routes, listed: vector_io::LISTED },
     Served { api: "safety", routes: safety, listed: SAFETY },
     Served { api: "tool_runtime", routes: tools, listed: TOOLS },
+    Served { api: "files", routes: files::routes, listed: files::LISTED },
 ];
 
 /// All routes over the given state.
@@ -84,12 +86,19 @@ fn tools() -> Router<Arc<Shared>> {
         .route("/v1/tools/{*tool_name}", get(toolgroups::tool))
         .route("/v1/tool-runtime/list-tools", get(toolgroups::runtime_tools))
         .route("/v1/tool-runtime/invoke", post(tool_runtime::invoke))
+        .route("/v1/tool-runtime/rag-tool/insert", post(rag::insert))
+        .route("/v1/tool-runtime/rag-tool/query", post(rag::query))
 }
 
 const SAFETY: &[(&str, &str)] =
     &[("POST", "/v1/moderations"), ("POST", "/v1/openai/v1/moderations"), ("POST", "/v1/safety/run-shield")];
 
-const TOOLS: &[(&str, &str)] = &[("POST", "/v1/tool-runtime/invoke"), ("GET", "/v1/tool-runtime/list-tools")];
+const TOOLS: &[(&str, &str)] = &[
+    ("POST", "/v1/tool-runtime/invoke"),
+    ("GET", "/v1/tool-runtime/list-tools"),
+    ("POST", "/v1/tool-runtime/rag-tool/insert"),
+    ("POST", "/v1/tool-runtime/rag-tool/query"),
+];
 
 const INFERENCE: &[(&str, &str)] = &[
     ("GET", "/v1/chat/completions/{completion_id}"),

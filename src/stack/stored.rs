@@ -1,11 +1,10 @@
 //! `GET /v1/chat/completions` and `GET /v1/chat/completions/{id}`: what was stored, with the input.
 
-use super::Shared;
-use super::caller;
 use super::errors::{ApiError, json_response};
 use super::fields::{self, Ty};
 use super::request_types::{MESSAGES, STORED_CHOICES, STORED_QUERY};
 use super::store::{Page, Store, StoreError, Stored};
+use super::{Shared, caller};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;

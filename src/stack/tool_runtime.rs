@@ -91,7 +91,7 @@ impl Shared {
         match Runtime::of(provider)? {
             Runtime::Mcp => mcp_tools::invoke(self, name, kwargs, caller).await,
             Runtime::Search(search) => search.invoke(provider, &kwargs, caller, self.offline).await,
-            Runtime::Rag => Err(unserved::provider(provider)),
+            Runtime::Rag => self.knowledge_search(&kwargs, caller).await,
         }
     }
 
