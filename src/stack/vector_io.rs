@@ -226,7 +226,7 @@ impl Shared {
     ///
     /// # Errors
     /// When there is no such store or search mode.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the responses API searches files with it"))]
+    #[expect(dead_code, reason = "the responses API searches files with it")]
     pub(crate) async fn search_vector_store(
         &self,
         store: &str,
