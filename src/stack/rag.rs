@@ -169,7 +169,6 @@ impl Shared {
     }
 
     /// What the tool `knowledge_search` answers to a call: the query with its stores, as a tool's result.
-    #[expect(dead_code, reason = "the tool runtime calls it")]
     pub(crate) async fn knowledge_search(
         self: &Arc<Self>,
         kwargs: &Map<String, Value>,
