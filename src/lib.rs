@@ -21,6 +21,7 @@
 //! | [`mcp`] | local MCP servers for the stack under test to call, and what they received |
 //! | [`stack`] | the in-process stack: run config, routing, one file per API and per provider |
 //! | [`vector`] | vector stores without requests: text of files, chunks, filters, fusion, the SQLite index |
+//! | [`responses`] | the Responses API without I/O: input to chat messages, chunks and tool outcomes to events |
 //!
 //! [`secret`] lies below all of them: what may never be printed or stored.
 //!
@@ -38,6 +39,7 @@ pub mod mcp;
 pub mod plan;
 pub mod record;
 pub mod report;
+pub mod responses;
 pub mod schema;
 pub mod secret;
 pub mod source;

@@ -1,7 +1,7 @@
 //! What a request carries beside its body: provider data, trace context, the bytes themselves.
 
 use super::errors::{ApiError, Issue};
-use super::fields::{self, Model, Ty};
+use super::fields::{self, Model, Need, Ty};
 use axum::body::{Body, to_bytes};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -60,18 +60,35 @@ pub(crate) async fn body(
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Map<String, Value>, ApiError> {
+    completed_body(model, headers, body, |params| params).await
+}
+
+/// As [`body`], with something filled in before the check. A body that needs nothing may be absent.
+pub(crate) async fn completed_body(
+    model: &'static Model,
+    headers: &HeaderMap,
+    body: Body,
+    complete: fn(Map<String, Value>) -> Map<String, Value>,
+) -> Result<Map<String, Value>, ApiError> {
     let issue = |loc: &[Value], msg: &str, kind| ApiError::Request(vec![Issue::new(loc, msg, kind)]);
     let bytes = to_bytes(body, MAX_BODY_BYTES).await.map_err(|_| ApiError::TooLarge)?;
-    if bytes.is_empty() {
+    let needs = model.fields.iter().any(|field| field.need == Need::Required);
+    if bytes.is_empty() && needs {
         return Err(issue(&["body".into()], "Field required", "missing"));
     }
-    let value = if is_json(headers) {
+    let value = if bytes.is_empty() {
+        Map::new().into()
+    } else if is_json(headers) {
         serde_json::from_slice(&bytes).map_err(|error| {
             issue(&["body".into(), offset(&bytes, &error).into()], "JSON decode error", "json_invalid")
         })?
     } else {
         // Bytes of an undeclared type are not looked into.
         Value::Null
+    };
+    let value = match value {
+        Value::Object(params) => complete(params).into(),
+        value => value,
     };
     match fields::check(&Ty::Model(model), &value, &["body"]) {
         Ok(Value::Object(map)) => Ok(map),

@@ -47,7 +47,6 @@ pub(crate) async fn complete(
 
 /// As [`complete`], event by event: [`Opened::next`] yields the chunks. The parameters must say `"stream": true`.
 /// Dropping the result closes the provider's stream.
-#[expect(dead_code, reason = "the APIs that call models come next")]
 pub(crate) async fn stream(
     shared: &Arc<Shared>,
     caller: &Caller,

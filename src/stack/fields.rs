@@ -34,6 +34,8 @@ pub(crate) enum Ty {
         of: &'static [(&'static str, &'static Model)],
     },
     Model(&'static Model),
+    /// `T | None` where no field says so
+    OrNull(&'static Ty),
 }
 
 /// An object type.
@@ -76,6 +78,10 @@ pub(crate) enum Need {
     Fixed(&'static str),
     /// Absent becomes this text; null is fine.
     Default(&'static str),
+    /// Absent becomes this number, or whether it is not 0; null is fine.
+    Number(i64),
+    /// Absent becomes an empty list or mapping, as the type says; null is refused.
+    Empty,
     /// Stays absent; null is refused.
     Absent,
     /// Stays absent; null is fine.
@@ -119,7 +125,7 @@ pub(crate) const fn body(fields: &'static [Field], extra: Extra) -> Model {
 
 impl Need {
     fn takes_null(self) -> bool {
-        matches!(self, Self::Optional | Self::Default(_) | Self::AbsentOrNull)
+        matches!(self, Self::Optional | Self::Default(_) | Self::Number(_) | Self::AbsentOrNull)
     }
 }
 
@@ -209,6 +215,8 @@ impl Checker {
             Ty::Union(of) => self.union(of, value),
             Ty::Tagged { by, of } => self.tagged(by, of, value),
             Ty::Model(model) => self.model(model, value),
+            Ty::OrNull(_) if value.is_null() => Some(Value::Null),
+            Ty::OrNull(of) => self.ty(of, value),
         }
     }
 
@@ -373,6 +381,15 @@ impl Checker {
             (None, Need::Required) => self.fail("Field required", "missing"),
             (None, Need::Optional) => Some(Value::Null),
             (None, Need::Fixed(text) | Need::Default(text)) => Some(text.into()),
+            (None, Need::Number(number)) => Some(match field.ty {
+                Ty::Float => (number as f64).into(),
+                Ty::Bool => (number != 0).into(),
+                _ => number.into(),
+            }),
+            (None, Need::Empty) => Some(match field.ty {
+                Ty::Dict(_) => Map::new().into(),
+                _ => Vec::<Value>::new().into(),
+            }),
             (None, Need::Absent | Need::AbsentOrNull) => None,
         }
     }

@@ -102,7 +102,7 @@ pub(crate) async fn invoke(
 }
 
 /// A content block in Llama Stack's shape; none for a resource, which it leaves out.
-fn content_item(block: &Value) -> Result<Option<Value>, ApiError> {
+pub(crate) fn content_item(block: &Value) -> Result<Option<Value>, ApiError> {
     match text(block, "type") {
         "text" => Ok(Some(json!({"type": "text", "text": block["text"]}))),
         // Upstream means to do this, and fails on its own type.

@@ -33,7 +33,10 @@ fn write_repr(value: &Value, out: &mut String) {
         Value::Null => out.push_str("None"),
         Value::Bool(true) => out.push_str("True"),
         Value::Bool(false) => out.push_str("False"),
-        Value::Number(number) => out.push_str(&number.to_string()),
+        Value::Number(number) => match number.as_f64().filter(|_| number.is_f64()) {
+            Some(float) => out.push_str(&repr_float(float)),
+            None => out.push_str(&number.to_string()),
+        },
         Value::String(text) => write_repr_str(text, out),
         Value::Array(items) => {
             out.push('[');
@@ -53,6 +56,19 @@ fn write_repr(value: &Value, out: &mut String) {
             }
             out.push('}');
         }
+    }
+}
+
+/// `repr(float)`: scientific below 1e-4 and from 1e16, with at least two digits of exponent.
+fn repr_float(float: f64) -> String {
+    let scientific = format!("{float:e}");
+    let Some((digits, exponent)) = scientific.split_once('e') else { return scientific };
+    match exponent.parse::<i32>() {
+        Ok(exponent) if float != 0.0 && !(-4..16).contains(&exponent) => {
+            let sign = if exponent < 0 { '-' } else { '+' };
+            format!("{digits}e{sign}{:02}", exponent.abs())
+        }
+        _ => format!("{float:?}"),
     }
 }
 
@@ -146,6 +162,20 @@ mod tests {
             repr(&value),
             r#"{'a': [None, True, 1.5], "it's": 'say "hi"', 'q': "it's", 'both': '\'"\n'}"#
         );
+    }
+
+    #[test]
+    fn floats_are_pythons() {
+        for (float, text) in [
+            (0.5, "0.5"),
+            (2.0, "2.0"),
+            (0.0001, "0.0001"),
+            (0.00005, "5e-05"),
+            (1.5e20, "1.5e+20"),
+            (-1e15, "-1000000000000000.0"),
+        ] {
+            assert_eq!(repr(&json!(float)), text);
+        }
     }
 
     #[test]

@@ -10,10 +10,11 @@ use super::shapes::{Shape, shaped};
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
-use futures_util::stream;
+use futures_util::{Stream, StreamExt as _, stream};
 use serde_json::Value;
 use std::convert::Infallible;
 use std::pin::Pin;
+use tokio::sync::mpsc;
 
 /// A provider's stream that has begun.
 pub(crate) struct Opened {
@@ -35,15 +36,55 @@ enum Stage {
 
 /// The answer to a streaming request. It is 200 whatever happens: the status goes out before the handler runs.
 pub(crate) fn respond(opening: impl Future<Output = Result<Opened, ApiError>> + Send + 'static) -> Response {
-    let events = stream::unfold(Stage::Opening(Box::pin(opening)), |stage| async {
-        let (event, stage) = step(stage).await?;
-        Some((Ok::<_, Infallible>(Bytes::from(event)), stage))
-    });
-    let mut response = Response::new(Body::from_stream(events));
+    server_sent(stream::unfold(Stage::Opening(Box::pin(opening)), step))
+}
+
+fn server_sent(events: impl Stream<Item = String> + Send + 'static) -> Response {
+    let bytes = events.map(|event| Ok::<_, Infallible>(Bytes::from(event)));
+    let mut response = Response::new(Body::from_stream(bytes));
     let content_type = HeaderValue::from_static("text/event-stream; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, content_type);
     response
 }
+
+fn data(event: &Value) -> String {
+    format!("data: {event}\n\n")
+}
+
+/// How many events may be made ahead of their being read.
+pub(crate) const AHEAD: usize = 16;
+
+/// The answer to a streaming request whose handler writes events; an error of the handler is the last one. The
+/// handler runs as the answer is read, and is dropped with it.
+pub(crate) fn written<F>(handler: impl FnOnce(mpsc::Sender<Value>) -> F) -> Response
+where
+    F: Future<Output = Result<(), ApiError>> + Send + 'static,
+{
+    let (sender, events) = mpsc::channel(AHEAD);
+    let handler: Handler = Box::pin(handler(sender));
+    server_sent(stream::unfold(
+        (Some(handler), events, None),
+        |(mut handler, mut events, mut failure)| async {
+            loop {
+                let Some(running) = &mut handler else {
+                    let left = events.recv().await.map(|event| data(&event));
+                    let event = left.or_else(|| failure.take().map(|error: ApiError| error.event()))?;
+                    return Some((event, (handler, events, failure)));
+                };
+                tokio::select! {
+                    biased;
+                    Some(event) = events.recv() => return Some((data(&event), (handler, events, failure))),
+                    result = running => {
+                        failure = result.err();
+                        handler = None;
+                    }
+                }
+            }
+        },
+    ))
+}
+
+type Handler = Pin<Box<dyn Future<Output = Result<(), ApiError>> + Send>>;
 
 /// The next event and what follows it; nothing at the end.
 async fn step(stage: Stage) -> Option<(String, Stage)> {
@@ -56,7 +97,7 @@ async fn step(stage: Stage) -> Option<(String, Stage)> {
         Stage::Done => return None,
     };
     match opened.next().await? {
-        Ok(event) => Some((format!("data: {event}\n\n"), Stage::Flowing(opened))),
+        Ok(event) => Some((data(&event), Stage::Flowing(opened))),
         Err(error) => Some((error.event(), Stage::Done)),
     }
 }

@@ -1,8 +1,10 @@
 //! Which path is answered by what.
 
 use super::errors::json_response;
-use super::{Shared, chat, completions, embeddings, files, inspect, models, providers, stored, unserved};
-use super::{rag, safety, shields, tool_runtime, toolgroups, vector_io};
+use super::{
+    Shared, agents, chat, completions, conversations, embeddings, files, inspect, models, providers,
+};
+use super::{rag, safety, shields, stored, tool_runtime, toolgroups, unserved, vector_io};
 use axum::Router;
 use axum::extract::Request;
 use axum::http::StatusCode;
@@ -23,11 +25,13 @@ pub(crate) struct Served {
 
 /// Every API that is served, in Llama Stack's order. Those that a configuration does not name have no routes.
 pub(crate) static SERVED: &[Served] = &[
+    Served { api: "agents", routes: agents::routes, listed: agents::LISTED },
     Served { api: "inference", routes: inference, listed: INFERENCE },
     Served { api: "vector_io", routes: vector_io::routes, listed: vector_io::LISTED },
     Served { api: "safety", routes: safety, listed: SAFETY },
     Served { api: "tool_runtime", routes: tools, listed: TOOLS },
     Served { api: "files", routes: files::routes, listed: files::LISTED },
+    Served { api: "conversations", routes: conversations::routes, listed: conversations::LISTED },
 ];
 
 /// All routes over the given state.

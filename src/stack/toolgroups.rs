@@ -177,7 +177,6 @@ impl Shared {
     }
 
     /// The definitions of a group's tools.
-    #[expect(dead_code, reason = "agents and responses offer them to models")]
     pub(crate) async fn tool_definitions(
         &self,
         group: &str,

@@ -226,7 +226,6 @@ impl Shared {
     ///
     /// # Errors
     /// When there is no such store or search mode.
-    #[expect(dead_code, reason = "the responses API searches files with it")]
     pub(crate) async fn search_vector_store(
         &self,
         store: &str,

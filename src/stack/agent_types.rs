@@ -1,0 +1,147 @@
+//! The request schemas of Llama Stack 0.3's Agents API, as data.
+
+use super::content::{CONTENT, URL};
+use super::fields::{Extra, Field, Model, Need, Ty, absent, body, fixed, optional, required};
+
+/// An object inside of a body. Its name is for the reader: FastAPI's messages do not have it.
+const fn model(_: &'static str, fields: &'static [Field]) -> Model {
+    body(fields, Extra::Drop)
+}
+
+const OBJECT: Ty = Ty::Dict(&Ty::Any);
+const STR_LIST: Ty = Ty::List { of: &Ty::Str, min: 0 };
+
+static GREEDY: Model = model("GreedySamplingStrategy", &[fixed("type", &["greedy"])]);
+static TOP_P: Model = model(
+    "TopPSamplingStrategy",
+    &[
+        fixed("type", &["top_p"]),
+        required("temperature", Ty::OrNull(&Ty::Float)),
+        absent("top_p", Ty::Float, Need::AbsentOrNull),
+    ],
+);
+static TOP_K: Model = model("TopKSamplingStrategy", &[fixed("type", &["top_k"]), required("top_k", Ty::Int)]);
+static SAMPLING: Model = model(
+    "SamplingParams",
+    &[
+        required(
+            "strategy",
+            Ty::Tagged { by: "type", of: &[("greedy", &GREEDY), ("top_p", &TOP_P), ("top_k", &TOP_K)] },
+        ),
+        absent("max_tokens", Ty::Int, Need::Number(0)),
+        absent("repetition_penalty", Ty::Float, Need::Number(1)),
+        optional("stop", STR_LIST),
+    ],
+);
+
+static GROUP_WITH_ARGS: Model =
+    model("AgentToolGroupWithArgs", &[required("name", Ty::Str), required("args", OBJECT)]);
+const GROUP: Ty = Ty::Union(&[("str", &Ty::Str), ("AgentToolGroupWithArgs", &Ty::Model(&GROUP_WITH_ARGS))]);
+const GROUPS: Ty = Ty::List { of: &GROUP, min: 0 };
+static TOOL_DEF: Model = model(
+    "ToolDef",
+    &[
+        optional("toolgroup_id", Ty::Str),
+        required("name", Ty::Str),
+        optional("description", Ty::Str),
+        optional("input_schema", OBJECT),
+        optional("output_schema", OBJECT),
+        optional("metadata", OBJECT),
+    ],
+);
+const PROMPT_FORMAT: Ty = Ty::Enum(&["json", "function_tag", "python_list"]);
+static TOOL_CONFIG: Model = model(
+    "ToolConfig",
+    &[
+        absent("tool_choice", Ty::Str, Need::Default("auto")),
+        optional("tool_prompt_format", PROMPT_FORMAT),
+        absent("system_message_behavior", Ty::Enum(&["append", "replace"]), Need::Default("append")),
+    ],
+);
+static SCHEMA_FORMAT: Model =
+    model("JsonSchemaResponseFormat", &[fixed("type", &["json_schema"]), required("json_schema", OBJECT)]);
+static GRAMMAR_FORMAT: Model =
+    model("GrammarResponseFormat", &[fixed("type", &["grammar"]), required("bnf", OBJECT)]);
+
+/// The lists may be null, and are empty when absent.
+static CONFIG: Model = model(
+    "AgentConfig",
+    &[
+        optional("sampling_params", Ty::Model(&SAMPLING)),
+        absent("input_shields", Ty::OrNull(&STR_LIST), Need::Empty),
+        absent("output_shields", Ty::OrNull(&STR_LIST), Need::Empty),
+        absent("toolgroups", Ty::OrNull(&GROUPS), Need::Empty),
+        absent("client_tools", Ty::OrNull(&Ty::List { of: &Ty::Model(&TOOL_DEF), min: 0 }), Need::Empty),
+        optional("tool_choice", Ty::Enum(&["auto", "required", "none"])),
+        optional("tool_prompt_format", PROMPT_FORMAT),
+        optional("tool_config", Ty::Model(&TOOL_CONFIG)),
+        absent("max_infer_iters", Ty::Int, Need::Number(10)),
+        required("model", Ty::Str),
+        required("instructions", Ty::Str),
+        optional("name", Ty::Str),
+        absent("enable_session_persistence", Ty::Bool, Need::Number(0)),
+        optional(
+            "response_format",
+            Ty::Tagged { by: "type", of: &[("json_schema", &SCHEMA_FORMAT), ("grammar", &GRAMMAR_FORMAT)] },
+        ),
+    ],
+);
+
+/// `POST /v1alpha/agents`
+pub(crate) static CREATE: Model = body(&[required("agent_config", Ty::Model(&CONFIG))], Extra::Drop);
+
+/// `POST /v1alpha/agents/{id}/session`
+pub(crate) static SESSION: Model = body(&[required("session_name", Ty::Str)], Extra::Drop);
+
+static USER: Model = model(
+    "UserMessage",
+    &[fixed("role", &["user"]), required("content", CONTENT), optional("context", CONTENT)],
+);
+static TOOL_ANSWER: Model = model(
+    "ToolResponseMessage",
+    &[fixed("role", &["tool"]), required("call_id", Ty::Str), required("content", CONTENT)],
+);
+const MESSAGE: Ty =
+    Ty::Union(&[("UserMessage", &Ty::Model(&USER)), ("ToolResponseMessage", &Ty::Model(&TOOL_ANSWER))]);
+static DOCUMENT: Model = model(
+    "Document",
+    &[
+        required("content", Ty::Union(&[("content", &CONTENT), ("URL", &Ty::Model(&URL))])),
+        required("mime_type", Ty::Str),
+    ],
+);
+
+/// `POST /v1alpha/agents/{id}/session/{id}/turn`
+pub(crate) static TURN: Model = body(
+    &[
+        required("messages", Ty::List { of: &MESSAGE, min: 0 }),
+        optional("stream", Ty::Bool),
+        optional("documents", Ty::List { of: &Ty::Model(&DOCUMENT), min: 0 }),
+        optional("toolgroups", GROUPS),
+        optional("tool_config", Ty::Model(&TOOL_CONFIG)),
+    ],
+    Extra::Drop,
+);
+
+static TOOL_RESPONSE: Model = model(
+    "ToolResponse",
+    &[
+        required("call_id", Ty::Str),
+        required("tool_name", Ty::Str),
+        required("content", CONTENT),
+        optional("metadata", OBJECT),
+    ],
+);
+
+/// `POST …/turn/{id}/resume`
+pub(crate) static RESUME: Model = body(
+    &[
+        required("tool_responses", Ty::List { of: &Ty::Model(&TOOL_RESPONSE), min: 0 }),
+        optional("stream", Ty::Bool),
+    ],
+    Extra::Drop,
+);
+
+/// `GET /v1alpha/agents` and `GET …/sessions`
+pub(crate) static PAGE_QUERY: Model =
+    body(&[optional("start_index", Ty::Int), optional("limit", Ty::Int)], Extra::Drop);
