@@ -232,7 +232,7 @@ fn unknown_check() {
     4 |       - {get: /v1/version, expect: [{xyzzy: 200}]}
       |                                      ^^^^^
       |
-      = help: known: status, header, body, body_base64, json, events, assembled, joined, value, error, stream, provider_request, provider_calls, assert
+      = help: known: status, header, body, body_base64, json, events, assembled, joined, value, error, stream, provider_request, provider_calls, mcp_calls, assert
 
     1 problem found; nothing was run
     ");

@@ -80,7 +80,7 @@ fn not_a_mapping() {
     1 | - name: a
       | ^
       |
-      = help: its keys are anchors, vars, cases
+      = help: its keys are anchors, vars, fixtures, cases
 
     1 problem found; nothing was run
     ");
@@ -93,7 +93,7 @@ fn not_a_mapping() {
     1 |
       | ^
       |
-      = help: its keys are anchors, vars, cases
+      = help: its keys are anchors, vars, fixtures, cases
 
     1 problem found; nothing was run
     ");
