@@ -8,7 +8,9 @@ difference, a missing trial and a trial without a verdict included, needs a line
 a pattern for the upstream test's id (or the trial's own, where it names none), where `*` stands for anything,
 a tab, and the reason. With `--least`, so many percent of pytest's verdicts need a trial, and so many of those that have
 one must agree. A trial that passes where pytest's test failed is a false green, which nothing explains. Where pytest
-skipped a test there is nothing to agree with: a trial that runs and passes there is one more, and needs its line too.
+skipped a test there is nothing to agree with: a trial that runs and passes there is one more, and needs its line too; one
+that fails there has no excuse. A trial that needs the internet, where pytest's server was patched to do without, is
+explained too, and no part of the percentage.
 Exit status: 0 all agree or are explained, 1 not, 2 unusable input.
 """
 
@@ -24,6 +26,7 @@ import typing
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SHARED = ROOT / os.environ.get("RUNNER_SHARED", "../shared")
 OUTCOMES = {"passed", "failed", "skipped", "xfailed", "xpassed", "broken"}
+NEEDS_INTERNET = "needs the internet"
 BAD = {"failed", "broken", "xpassed"}
 
 
@@ -108,8 +111,13 @@ def compare(trials: list[Trial], verdicts: dict[str, tuple[str, str]]) -> tuple[
             elif wanted != "n/a":
                 told = f" ({pytest_reason})" if pytest_reason else ""
                 text = f"pytest {wanted}{told}, here {trial.outcome}{why}"
-                kind = {"skipped": "more", "failed": "false green", "xfailed": "false green"}.get(wanted, "differ")
-                kind = kind if trial.outcome == "passed" else "differ"
+                kind = "differ"
+                if trial.outcome == "passed":
+                    kind = {"skipped": "more", "failed": "false green", "xfailed": "false green"}.get(wanted, kind)
+                elif wanted == "skipped" and trial.outcome in BAD:
+                    kind = "failing"
+                elif trial.outcome == "skipped" and trial.reason.startswith(NEEDS_INTERNET):
+                    kind = "offline"
                 differences.append(Difference(kind, trial.upstream, text))
     seen = {trial.upstream for trial in trials}
     for key, (outcome, _) in verdicts.items():
@@ -142,7 +150,7 @@ def main() -> int:
     used, open_ones, counts = set(), 0, collections.Counter()
     for difference in differences:
         found = next((pair for pair in explanations if matches(pair[0], difference.key)), None)
-        if difference.kind == "false green":
+        if difference.kind == "false green" or difference.kind == "failing" and difference.key in verdicts:
             found = None
         counts[difference.kind, found is not None] += 1
         if found is None:
@@ -158,18 +166,19 @@ def main() -> int:
             if pattern not in used:
                 print(f"unused      explanation for {pattern}")
     parts = [f"{len(agree)} agree"]
-    for kind in ("differ", "more", "false green", "no trial", "no verdict", "failing"):
+    for kind in ("differ", "more", "offline", "false green", "no trial", "no verdict", "failing"):
         if total := counts[kind, True] + counts[kind, False]:
             parts.append(f"{total} {kind} ({counts[kind, True]} explained)")
     print(f"{args.report.name} against {args.verdicts.name}: {', '.join(parts)}")
     settled = {key for key, (outcome, _) in verdicts.items() if outcome != "n/a"}
     with_trial = settled & {trial.upstream for trial in trials}
-    more = {difference.key for difference in differences if difference.kind == "more"}
+    apart = {difference.key for difference in differences if difference.kind in ("more", "offline")}
+    judged = with_trial - apart
     # One trial of several that disagrees is enough.
     agreeing = agree & settled - {difference.key for difference in differences}
-    trials_share, agreement = share(with_trial, settled), share(agreeing, with_trial - more)
-    print(f"  {len(with_trial)} of {len(settled)} verdicts have a trial ({trials_share:.1f} %); {len(agreeing)} of the "
-          f"{len(with_trial - more)} that pytest and the trial both judge, or both skip, agree ({agreement:.1f} %)")
+    trials_share, agreement = share(with_trial, settled), share(agreeing, judged)
+    print(f"  {len(with_trial)} of {len(settled)} verdicts have a trial ({trials_share:.1f} %); of the {len(judged)} that both "
+          f"pytest and the trial can reach, {len(agreeing)} agree ({agreement:.1f} %)")
     return 1 if open_ones or min(trials_share, agreement) < args.least else 0
 
 
