@@ -67,6 +67,7 @@ mod mcp_tools;
 mod models;
 mod ollama;
 mod outbound;
+mod prompts;
 mod providers;
 mod python;
 mod rag;

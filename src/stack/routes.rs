@@ -4,7 +4,7 @@ use super::errors::json_response;
 use super::{
     Shared, agents, chat, completions, conversations, embeddings, files, inspect, models, providers,
 };
-use super::{rag, safety, shields, stored, tool_runtime, toolgroups, unserved, vector_io};
+use super::{prompts, rag, safety, shields, stored, tool_runtime, toolgroups, unserved, vector_io};
 use axum::Router;
 use axum::extract::Request;
 use axum::http::StatusCode;
@@ -41,7 +41,8 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/version", get(inspect::version))
         .route("/v1/inspect/routes", get(inspect::routes))
         .route("/v1/providers", get(providers::list))
-        .route("/v1/providers/{provider_id}", get(providers::get));
+        .route("/v1/providers/{provider_id}", get(providers::get))
+        .merge(prompts::routes());
     for served in SERVED.iter().filter(|served| shared.is_configured(served.api)) {
         router = router.merge((served.routes)());
     }

@@ -13,7 +13,7 @@ use serde_json::json;
 use std::sync::Arc;
 
 /// APIs Llama Stack serves without providers.
-const BUILT_IN: &[(&str, &str)] = &[("conversations", "conversations"), ("prompts", "prompts")];
+const BUILT_IN: &[(&str, &str)] = &[("conversations", "conversations")];
 
 /// 501 for a path of an API that this stack is configured for and does not serve, 404 for all others.
 pub(crate) async fn fallback(State(shared): State<Arc<Shared>>, method: Method, uri: Uri) -> Response {
