@@ -53,7 +53,7 @@ def main() -> int:
     documents = [pathlib.Path(name) for name in sys.argv[2:]] or [ROOT / "README.md", ROOT / "docs/cases.md"]
     with tempfile.TemporaryDirectory(prefix="runner-docs-") as folder:
         project = pathlib.Path(folder)
-        for name in ("suites", "setups", "stacks"):
+        for name in ("suites", "setups", "stacks", "shapes"):
             shutil.copytree(ROOT / name, project / name)
         # Roots of these suites are folders that the temporary project does not have.
         shutil.rmtree(project / "suites")

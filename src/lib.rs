@@ -19,6 +19,7 @@
 //! | [`target`] | URL, server process, in-process stack; start, readiness, shutdown guards |
 //! | [`record`] | key, canonical JSON, normalisers, store, upstream formats, redaction, proxy |
 //! | [`mcp`] | local MCP servers for the stack under test to call, and what they received |
+//! | [`mutate`] | answers corrupted on purpose, to see what a case lets through |
 //! | [`stack`] | the in-process stack: run config, routing, one file per API and per provider |
 //! | [`vector`] | vector stores without requests: text of files, chunks, filters, fusion, the SQLite index |
 //! | [`responses`] | the Responses API without I/O: input to chat messages, chunks and tool outcomes to events |
@@ -26,7 +27,7 @@
 //! [`secret`] lies below all of them: what may never be printed or stored.
 //!
 //! Dependencies point one way: `cli → report, exec → plan → schema → source`. The leaves (`check`,
-//! `http`, `target`, `record`, `mcp`, `stack`, `vector`) own their types and import none of `schema`, `plan`, `exec`,
+//! `http`, `target`, `record`, `mcp`, `stack`, `vector`, `mutate`) own their types and import none of `schema`, `plan`, `exec`,
 //! `report`; `schema` uses the types of [`check`], so that a check is written once for YAML, templates and values.
 //! Four failures have four words: `Problem` (the user's files), `Mismatch` (the system under
 //! test), `Fault` (the environment), `Miss` (a recording). Only `cli` and `report` write to the terminal.
@@ -36,6 +37,7 @@ pub mod cli;
 pub mod exec;
 pub mod http;
 pub mod mcp;
+pub mod mutate;
 pub mod plan;
 pub mod record;
 pub mod report;

@@ -3,6 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use stack_runner::schema::FileKind;
+use stack_runner::source::project::Project;
+use stack_runner::source::{Node, SourceFile};
+
 /// Modules that must not know of the others after them.
 const MAY_NOT_IMPORT: [(&str, &[&str]); 14] = [
     ("check", &["schema", "plan", "exec", "report", "cli"]),
@@ -12,6 +16,7 @@ const MAY_NOT_IMPORT: [(&str, &[&str]); 14] = [
     ("mcp", &["schema", "plan", "exec", "report", "cli"]),
     ("responses", &["check", "http", "target", "record", "stack", "schema", "plan", "exec", "report", "cli"]),
     ("stack", &["schema", "plan", "exec", "report", "cli"]),
+    ("mutate", &["check", "target", "record", "mcp", "stack", "schema", "plan", "exec", "report", "cli"]),
     (
         "source",
         &["check", "http", "target", "record", "mcp", "stack", "schema", "plan", "exec", "report", "cli"],
@@ -178,6 +183,43 @@ fn nothing_is_silenced_or_left_for_later() {
         }
         for word in &words {
             assert!(!text.contains(word.as_str()), "{}: {word}", path.display());
+        }
+    }
+}
+
+/// Where a kind's schema is committed.
+fn schema_file(kind: FileKind) -> String {
+    format!("schemas/{}.json", kind.name())
+}
+
+#[test]
+fn schemas_say_what_the_types_say() {
+    for kind in FileKind::ALL {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(schema_file(kind));
+        let current = format!("{:#}\n", kind.schema());
+        if std::env::var_os("UPDATE_SCHEMAS").is_some() {
+            fs::write(&path, &current).expect("writes");
+        }
+        let committed = fs::read_to_string(&path).unwrap_or_default();
+        let how = "UPDATE_SCHEMAS=1 cargo test --test house";
+        assert!(committed == current, "{} is out of date; `{how}` writes it", schema_file(kind));
+    }
+}
+
+#[test]
+fn every_file_of_cases_and_definitions_names_its_schema_and_follows_it() {
+    let project = Project { root: env!("CARGO_MANIFEST_DIR").into() };
+    for kind in FileKind::ALL {
+        let validator = jsonschema::validator_for(&kind.schema()).expect("is a schema");
+        for path in project.files(kind.folder()).expect("reads") {
+            let file = SourceFile::read(&project.root.join(&path), &path).expect("reads");
+            let up = "../".repeat(path.components().count() - 1);
+            let head = format!("# yaml-language-server: $schema={up}{}", schema_file(kind));
+            assert_eq!(file.text.lines().next(), Some(head.as_str()), "the first line of {}", path.display());
+            let value = Node::parse(&file).expect("parses").to_json();
+            let wrong: Vec<String> =
+                validator.iter_errors(&value).map(|e| format!("{}: {e}", e.instance_path())).collect();
+            assert!(wrong.is_empty(), "{}:\n{}", path.display(), wrong.join("\n"));
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The small values of checks: ranges, status codes, JSON types, patterns, schemas.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use serde_json::Value;
 
@@ -175,7 +176,14 @@ pub struct Pattern(regex::Regex);
 impl Pattern {
     /// Compiles an expression; the error shows where it is wrong.
     pub fn parse(text: &str) -> Result<Self, String> {
-        regex::Regex::new(text).map(Self).map_err(|error| error.to_string())
+        // Anchors repeat patterns from case to case, and compiling one takes longer than all else about it.
+        static COMPILED: LazyLock<Mutex<HashMap<String, regex::Regex>>> = LazyLock::new(Mutex::default);
+        if let Some(known) = COMPILED.lock().unwrap_or_else(PoisonError::into_inner).get(text) {
+            return Ok(Self(known.clone()));
+        }
+        let new = regex::Regex::new(text).map_err(|error| error.to_string())?;
+        COMPILED.lock().unwrap_or_else(PoisonError::into_inner).insert(text.to_owned(), new.clone());
+        Ok(Self(new))
     }
 
     /// The expression as written.

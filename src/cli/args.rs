@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Arg, Args, Command, FromArgMatches, Subcommand, ValueEnum};
 
+use super::check::{CheckArgs, SchemaArgs};
+use super::mutate::MutateArgs;
 use super::recordings::RecordingsArgs;
 use super::shard::ShardBy;
 use crate::plan::params::Parameter;
@@ -26,6 +28,8 @@ pub(super) const DEFAULT_STACK: &str = "runner";
 pub(super) struct Cli {
     #[command(flatten)]
     pub run: RunArgs,
+    #[command(flatten)]
+    pub listing: ListArgs,
     #[command(subcommand)]
     pub command: Option<Action>,
 }
@@ -38,12 +42,29 @@ pub(super) enum Action {
     Serve(ServeArgs),
     /// Serve only the record/replay proxy, for a stack that somebody else starts
     Proxy(ProxyArgs),
+    /// Check every suite, setup, stack and case without running anything
+    Check(CheckArgs),
+    /// Print the JSON Schema of a kind of file
+    Schema(SchemaArgs),
+    /// Run trials with their answers corrupted, one place at a time, and list what no check notices
+    Mutate(Box<MutateArgs>),
     /// Look at recordings and look after them
     Recordings(RecordingsArgs),
     /// Print the jobs that CI runs, from ci_matrix.yaml
     Matrix(MatrixArgs),
     /// Make one report of the JSON Lines of several runs: shards, setups
     Merge(MergeArgs),
+}
+
+/// Listing instead of running.
+#[derive(Debug, Clone, Args)]
+pub(super) struct ListArgs {
+    /// Print the trials instead of running them
+    #[arg(long, help_heading = "What")]
+    pub list: bool,
+    /// Form of --list
+    #[arg(long, value_enum, default_value = "text", requires = "list", help_heading = "What")]
+    pub format: ListFormat,
 }
 
 /// What a run needs.
@@ -65,12 +86,6 @@ pub(super) struct RunArgs {
     /// What decides a trial's shard: hash (of its id), or duration=RUN.jsonl (even by an earlier run's times)
     #[arg(long, value_name = "SPLIT", default_value = "hash", help_heading = "What")]
     pub shard_by: ShardBy,
-    /// Print the trials instead of running them
-    #[arg(long, help_heading = "What")]
-    pub list: bool,
-    /// Form of --list
-    #[arg(long, value_enum, default_value = "text", requires = "list", help_heading = "What")]
-    pub format: ListFormat,
 
     /// Models and environment to run with; flags win over it
     #[arg(long, value_name = "NAME", help_heading = "With")]
@@ -252,6 +267,9 @@ fn duration(text: &str) -> Result<std::time::Duration, String> {
         .ok_or_else(|| "write a duration such as 500ms, 90s or 2m".to_owned())
 }
 
+/// Subcommands that take the flags of a run.
+const WITH_PARAMETERS: [&str; 2] = ["explain", "mutate"];
+
 /// The command with a flag for every parameter, and help that lists what the project has.
 pub(super) fn command(documents: &Documents, parameters: &[Parameter]) -> Command {
     let with_params = |mut command: Command| {
@@ -267,7 +285,9 @@ pub(super) fn command(documents: &Documents, parameters: &[Parameter]) -> Comman
         command
     };
     let command = <Cli as clap::CommandFactory>::command().after_help(lists(documents));
-    with_params(command).mut_subcommand("explain", with_params)
+    WITH_PARAMETERS
+        .iter()
+        .fold(with_params(command), |command, name| command.mut_subcommand(name, with_params))
 }
 
 /// Suites and setups with their descriptions.
@@ -304,7 +324,7 @@ pub(super) fn parse(
 ) -> Result<(Cli, Vec<(String, String)>), clap::Error> {
     let matches = command.try_get_matches_from(argv)?;
     let cli = Cli::from_arg_matches(&matches)?;
-    let with = matches.subcommand_matches("explain").unwrap_or(&matches);
+    let with = WITH_PARAMETERS.iter().find_map(|name| matches.subcommand_matches(name)).unwrap_or(&matches);
     let given = parameters
         .iter()
         .filter_map(|p| Some((p.name.clone(), with.try_get_one::<String>(&p.name).ok().flatten()?.clone())))

@@ -1,6 +1,7 @@
 //! Arguments, subcommands, exit status. The only place that knows clap.
 
 mod args;
+mod check;
 mod exit;
 mod explain;
 pub mod harness;
@@ -8,6 +9,7 @@ mod hint;
 mod machine;
 mod matrix;
 mod merge;
+mod mutate;
 mod options;
 mod proxy;
 mod recordings;
@@ -26,7 +28,8 @@ mod signals;
 pub use exit::ExitStatus;
 pub use machine::Machine;
 
-use args::{Action, RunArgs};
+use args::{Action, ListFormat, RunArgs};
+use mutate::MutateArgs;
 use options::RunOptions;
 
 use run::Prepared;
@@ -51,14 +54,22 @@ pub fn main(machine: &Machine) -> ExitStatus {
         }
     };
     let result = match cli.command {
-        None => with_plan(machine, &loaded, &cli.run, params, false),
-        Some(Action::Explain(run)) => with_plan(machine, &loaded, &run, params, true),
+        None => {
+            let purpose = if cli.listing.list { Purpose::List(cli.listing.format) } else { Purpose::Run };
+            with_plan(machine, &loaded, &cli.run, params, purpose)
+        }
+        Some(Action::Explain(run)) => with_plan(machine, &loaded, &run, params, Purpose::Explain),
+        Some(Action::Mutate(args)) => with_plan(machine, &loaded, &args.run, params, Purpose::Mutate(&args)),
+        Some(Action::Check(args)) => Ok(check::check(&args, machine, &loaded)),
+        Some(Action::Schema(args)) => check::schema(&args),
         Some(Action::Serve(args)) => serve::stack(&args, machine),
         Some(Action::Proxy(args)) => proxy::serve(&args, machine, &loaded.documents.stacks),
         Some(Action::Recordings(args)) => Ok(recordings::run(&args, machine, &loaded)),
         Some(Action::Matrix(args)) => Ok(matrix::matrix(&args, machine, &loaded)),
         Some(Action::Merge(args)) => merge::merge(&args, machine),
     };
+    // The process ends: taking the documents apart, node by node, would be time for nothing.
+    std::mem::forget(loaded);
     result.unwrap_or_else(|message| {
         anstream::eprintln!("internal error: {message}");
         ExitStatus::Internal
@@ -83,18 +94,28 @@ impl Loaded {
     }
 }
 
+/// What a plan is made for.
+#[derive(Debug, Clone, Copy)]
+enum Purpose<'a> {
+    Run,
+    List(ListFormat),
+    Explain,
+    Mutate(&'a MutateArgs),
+}
+
+const NO_PROJECT: &str =
+    "error: there is no project here: no directory upwards has suites/ and test_cases/ (see --root)";
+
 fn with_plan(
     machine: &Machine,
     loaded: &Loaded,
     run_args: &RunArgs,
     params: Vec<(String, String)>,
-    explain: bool,
+    purpose: Purpose<'_>,
 ) -> Result<ExitStatus, String> {
     let color = options::color(run_args.color, machine, machine.stderr_is_terminal);
     let Some(project) = &loaded.project else {
-        anstream::eprintln!(
-            "error: there is no project here: no directory upwards has suites/ and test_cases/ (see --root)"
-        );
+        anstream::eprintln!("{NO_PROJECT}");
         return Ok(ExitStatus::Usage);
     };
     let (prepared, plan) = match prepare(machine, project, loaded, run_args, params) {
@@ -104,7 +125,7 @@ fn with_plan(
             return Ok(ExitStatus::Usage);
         }
     };
-    if explain {
+    if matches!(purpose, Purpose::Explain) {
         anstream::println!("{}", explain::explain(&prepared.options, &prepared.settings, &plan));
         return Ok(ExitStatus::Passed);
     }
@@ -112,17 +133,24 @@ fn with_plan(
         Some(shard) => plan.shard(shard.value, &prepared.options.split),
         None => plan,
     };
-    if run_args.list && (run_args.format == args::ListFormat::Json || !plan.trials.is_empty()) {
-        anstream::println!("{}", explain::list(&plan, run_args.format));
+    if let Purpose::List(format) = purpose
+        && (format == ListFormat::Json || !plan.trials.is_empty())
+    {
+        anstream::println!("{}", explain::list(&plan, format));
     }
     if plan.planned == 0 {
         anstream::eprintln!("nothing was run: {}", run::nothing(run_args));
         return Ok(ExitStatus::NothingRun);
     }
-    if run_args.list {
-        return Ok(ExitStatus::Passed);
+    match purpose {
+        Purpose::Mutate(args) => mutate::mutate(&prepared, &plan, args),
+        Purpose::Run => run::run(&prepared, plan, &run_args.report),
+        Purpose::Explain | Purpose::List(_) => {
+            // As with the documents.
+            std::mem::forget(plan);
+            Ok(ExitStatus::Passed)
+        }
     }
-    run::run(&prepared, plan, &run_args.report)
 }
 
 /// Everything that a run needs, or all that is wrong: what reading found with what planning found.

@@ -80,6 +80,12 @@ impl Outcome {
         }
     }
 
+    /// Whether all that is wrong is that recordings are missing.
+    pub fn is_miss(&self) -> bool {
+        let failures = self.failures();
+        !failures.is_empty() && failures.iter().all(|failure| failure.kind == FailureKind::Miss)
+    }
+
     pub fn failures(&self) -> &[Failure] {
         match self {
             Self::Failed(failures) | Self::Broken(failures) => failures,

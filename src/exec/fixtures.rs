@@ -299,6 +299,8 @@ fn step_context<'a>(
         root: &context.root,
         traffic: &context.traffic,
         trial: caller,
+        tap: None,
+        slot: None,
         servers,
         // The stage's own limit comes first, and names the step.
         timeout: limit * 2,

@@ -5,11 +5,13 @@ pub mod event;
 pub mod facts;
 pub mod fixtures;
 pub mod hint;
+pub mod mutation;
 mod request;
 mod rules;
 pub mod session;
 mod stage;
 mod step;
+mod tap;
 pub mod traffic;
 mod trial;
 

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::event::{Failure, FailureKind};
 use super::request;
+use super::tap::{Slot, Tap};
 use super::traffic::Traffic;
 use crate::check::{Check, Mismatch, Seen, evaluate, take};
 use crate::http::client::{Transport, TransportError};
@@ -32,6 +33,10 @@ pub(super) struct StepContext<'a> {
     pub trial: &'a str,
     /// What the MCP servers that the trial uses received.
     pub servers: &'a BTreeMap<String, crate::mcp::Log>,
+    /// What answers pass through before they are judged.
+    pub tap: Option<&'a Tap>,
+    /// Which of the trial's exchanges this is, for the tap.
+    pub slot: Option<Slot>,
     /// For a request that names no time-out of its own.
     pub timeout: Duration,
 }
@@ -120,6 +125,8 @@ async fn round(plan: &StepPlan, scope: &mut Scope, context: StepContext<'_>) -> 
             other => return other,
         }
     }
+    let slot = context.tap.filter(|_| plan.request.is_some()).map(Tap::slot);
+    let context = StepContext { slot, ..context };
     match &plan.poll {
         Some(poll) => poll_until(plan, poll, scope, context).await,
         None => once(plan, scope, context).await,
@@ -166,6 +173,10 @@ async fn poll_until(
 ) -> StepEnd {
     let started = Instant::now();
     let mut pause = poll.every;
+    let within = match (context.tap, context.slot) {
+        (Some(tap), Some(slot)) => tap.within(slot, poll.within),
+        _ => poll.within,
+    };
     loop {
         let mut tried = scope.clone();
         let (end, answer) = attempt(plan, &mut tried, context).await;
@@ -179,7 +190,7 @@ async fn poll_until(
             *scope = tried;
             return StepEnd::Passed;
         }
-        if started.elapsed() + pause >= poll.within {
+        if started.elapsed() + pause >= within {
             *scope = tried;
             return match (poll.timeout_is, end) {
                 (PollTimeout::Skip, _) => StepEnd::Skipped(format!(
@@ -289,7 +300,13 @@ async fn exchange(
                 failure(FailureKind::Mismatch, title, None, &plan.span, Some(&exchange), plan, context);
             Err(Box::new(failed))
         }
-        Ok(response) => Ok(Exchange { request: made, response }),
+        Ok(response) => {
+            let response = match (context.tap, context.slot) {
+                (Some(tap), Some(slot)) => tap.pass(slot, response, &plan.span),
+                _ => response,
+            };
+            Ok(Exchange { request: made, response })
+        }
         Err(error) => {
             let kind = match error {
                 TransportError::TooLarge | TransportError::Timeout(_) => FailureKind::Mismatch,
@@ -461,6 +478,8 @@ mod tests {
             traffic: &traffic,
             trial: "t",
             servers: &BTreeMap::new(),
+            tap: None,
+            slot: None,
             timeout: Duration::from_secs(1),
         };
         let mut known = scope(json!({}));

@@ -7,6 +7,7 @@ use super::event::{Event, Failure, FailureKind, Outcome, TrialReport};
 use super::fixtures::{self, Given};
 use super::stage::{self, StageEnd};
 use super::step::{self, StepContext};
+use super::tap::Tap;
 use super::{request, rules};
 use crate::http::HeaderMap;
 use crate::plan::trial::TrialPlan;
@@ -20,10 +21,7 @@ const NO_FAULTS: &str = "its faults need provider traffic that is recorded or re
 /// Runs a trial to its report. Never fails itself: whatever goes wrong is an outcome.
 pub(super) async fn run(context: &RunContext, trial: &TrialPlan) -> TrialReport {
     let started = Instant::now();
-    let (outcome, attempts) = match &trial.skip {
-        Some(reason) => (Outcome::Skipped(reason.clone()), 1),
-        None => judged(context, trial).await,
-    };
+    let (outcome, attempts) = judged(context, trial, None).await;
     let left = context.fixtures.release(context, trial).await;
     let outcome = redacted(also(outcome, left), context);
     TrialReport {
@@ -37,7 +35,15 @@ pub(super) async fn run(context: &RunContext, trial: &TrialPlan) -> TrialReport 
     }
 }
 
-async fn judged(context: &RunContext, trial: &TrialPlan) -> (Outcome, u32) {
+/// What a trial comes to when its answers pass through a tap. Fixtures that it shares with other trials stay.
+pub(super) async fn outcome(context: &RunContext, trial: &TrialPlan, tap: &Tap) -> Outcome {
+    redacted(judged(context, trial, Some(tap)).await.0, context)
+}
+
+async fn judged(context: &RunContext, trial: &TrialPlan, tap: Option<&Tap>) -> (Outcome, u32) {
+    if let Some(reason) = &trial.skip {
+        return (Outcome::Skipped(reason.clone()), 1);
+    }
     if trial.case.watches_provider() && !context.traffic.is_seen() {
         let reason = "it checks provider requests, which a live run and a target given by URL do not show";
         return (Outcome::Skipped(reason.to_owned()), 1);
@@ -60,10 +66,10 @@ async fn judged(context: &RunContext, trial: &TrialPlan) -> (Outcome, u32) {
     };
     let mut attempts = 1;
     loop {
-        let mut outcome = attempt(context, trial, Company::Shared).await;
+        let mut outcome = attempt(context, trial, Company::Shared, tap).await;
         if context.traffic.is_suspected(&trial.id) && !context.stopping() {
             // A miss came while several trials ran. Alone, it shows whose it is.
-            outcome = attempt(context, trial, Company::Alone).await;
+            outcome = attempt(context, trial, Company::Alone, tap).await;
         }
         let failed = matches!(outcome, Outcome::Failed(_) | Outcome::Broken(_));
         if failed && expected.is_none() && attempts <= context.retries && !context.stopping() {
@@ -101,7 +107,8 @@ fn is_near(base: &str) -> bool {
     ["127.", "localhost", "[::1]", "in-process"].iter().any(|near| host.starts_with(near))
 }
 
-async fn attempt(context: &RunContext, trial: &TrialPlan, company: Company) -> Outcome {
+async fn attempt(context: &RunContext, trial: &TrialPlan, company: Company, tap: Option<&Tap>) -> Outcome {
+    tap.into_iter().for_each(Tap::rewind);
     // Where the wire cannot tell which trial a provider request belongs to, a trial that looks at them runs alone.
     let alone = company == Company::Alone || (trial.case.watches_provider() && !context.scope_is_known);
     let (_shared, _alone) = if alone {
@@ -115,7 +122,7 @@ async fn attempt(context: &RunContext, trial: &TrialPlan, company: Company) -> O
     };
     let faults = trial.case.faults.iter().map(|fault| fault.value.clone()).collect();
     let active = context.traffic.begin(&trial.id, trial.upstream.iter().cloned().collect(), faults);
-    let outcome = whole(context, trial, &mut given).await;
+    let outcome = whole(context, trial, &mut given, tap).await;
     context.traffic.complete().await;
     let outcome = match (&outcome, &active) {
         (Outcome::Passed, Some(active)) => unmet_faults(trial, &active.unmet_faults()).unwrap_or(outcome),
@@ -138,18 +145,24 @@ fn unmet_faults(trial: &TrialPlan, unmet: &[usize]) -> Option<Outcome> {
 }
 
 /// The trial's own fixtures, its steps, its cleanup, and the end of its fixtures.
-async fn whole(context: &RunContext, trial: &TrialPlan, given: &mut Given) -> Outcome {
+async fn whole(context: &RunContext, trial: &TrialPlan, given: &mut Given, tap: Option<&Tap>) -> Outcome {
     let mut profile = request::profile(trial.client);
     context.traffic.tag(&trial.id, &mut profile);
     let outcome = match fixtures::make_own(context, trial, &profile, given).await {
-        Ok(()) => steps(context, trial, &profile, given).await,
+        Ok(()) => steps(context, trial, &profile, given, tap).await,
         Err(outcome) => outcome,
     };
     let left = fixtures::clean_own(context, trial, &profile, given).await;
     also(outcome, left)
 }
 
-async fn steps(context: &RunContext, trial: &TrialPlan, profile: &HeaderMap, given: &Given) -> Outcome {
+async fn steps(
+    context: &RunContext,
+    trial: &TrialPlan,
+    profile: &HeaderMap,
+    given: &Given,
+    tap: Option<&Tap>,
+) -> Outcome {
     let limit = trial.case.timeout.unwrap_or(context.timeout);
     let mut scope = trial.scope.clone();
     scope.extend(given.values.iter().cloned());
@@ -166,6 +179,8 @@ async fn steps(context: &RunContext, trial: &TrialPlan, profile: &HeaderMap, giv
         traffic: &context.traffic,
         trial: &trial.id,
         servers: &given.servers,
+        tap,
+        slot: None,
         // The trial's own limit comes first, and names the step.
         timeout: limit * 2,
     };

@@ -86,7 +86,7 @@ pub fn build(
                 }
             }
         }
-        tree::cases(file, complete, &mut problems);
+        tree::cases(file, documents, &mut problems);
     }
     let parameters: Vec<&Parameter> = settings.params.iter().map(|(parameter, _)| parameter).collect();
     tree::params(documents, &parameters, &mut problems);

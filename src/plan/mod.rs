@@ -10,6 +10,7 @@ mod fault;
 pub mod fixture;
 mod fixture_tree;
 pub mod keyword;
+pub mod lint;
 mod lower;
 pub mod params;
 pub mod resolve;

@@ -33,7 +33,12 @@ impl Parameter {
 
     /// Whether a setup gives it a value, or it is one of upstream's; others are typing mistakes of cases.
     pub fn is_declared(&self) -> bool {
-        !self.setups.is_empty() || UPSTREAM.iter().any(|(name, ..)| *name == self.name)
+        !self.setups.is_empty() || self.is_upstreams()
+    }
+
+    /// Whether it is one of upstream's, which exist also where no case takes them.
+    pub fn is_upstreams(&self) -> bool {
+        UPSTREAM.iter().any(|(name, ..)| *name == self.name)
     }
 
     /// One line for `--help`.

@@ -74,6 +74,12 @@ impl Selector {
         path && self.case.as_ref().is_none_or(|case| case == candidate.case)
     }
 
+    /// Whether a case of this file could match, whatever its name.
+    pub fn may_match_in(&self, file: &str) -> bool {
+        let case = self.case.as_deref().unwrap_or_default();
+        self.matches(Candidate { file, case })
+    }
+
     /// Whether a trial of a matching case is meant: `suffix` is the bracketed end of its id, or empty.
     pub fn matches_trial(&self, suffix: &str) -> bool {
         self.trial.as_ref().is_none_or(|trial| trial == suffix)

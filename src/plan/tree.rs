@@ -1,6 +1,7 @@
 //! What is wrong in the documents as a whole, whatever is selected.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use super::build::file_id;
 use super::lower::check_names;
@@ -11,7 +12,7 @@ use crate::schema::case::Case;
 use crate::schema::{CaseFile, Documents, StackDefinition};
 use crate::source::nearest::{nearest, suggestion};
 use crate::source::project::Folder;
-use crate::source::{Located, Problem, Problems};
+use crate::source::{Located, Problem, Problems, Span};
 
 /// What the command of a stack may refer to.
 const STACK_NAMES: [&str; 4] = ["config", "port", "runner", "state_dir"];
@@ -19,10 +20,9 @@ const STACK_NAMES: [&str; 4] = ["config", "port", "runner", "state_dir"];
 /// The setups and roots of every suite exist.
 pub(super) fn suites(documents: &Documents, problems: &mut Problems) {
     let setups: Vec<&str> = documents.setups.iter().map(|setup| setup.name.as_str()).collect();
-    let complete = documents.is_complete(Folder::TestCases);
     for suite in &documents.suites {
         if let Some(name) = suite.default_setup.as_ref().filter(|name| !setups.contains(&name.as_str()))
-            && documents.is_complete(Folder::Setups)
+            && !documents.may_be_in_broken(Folder::Setups, name)
         {
             let problem = name.problem(format!("there is no setup `{}`", name.value));
             problems.push(problem.help(suggestion(name, &setups)));
@@ -30,7 +30,7 @@ pub(super) fn suites(documents: &Documents, problems: &mut Problems) {
         for root in &suite.roots {
             match Selector::parse(root) {
                 Err(message) => problems.push(root.problem(message)),
-                Ok(selector) if complete && !matches_any(&selector, documents) => {
+                Ok(selector) if !matches_any(&selector, documents) => {
                     problems.push(unmatched(&selector, documents).at(&root.span));
                 }
                 Ok(_) => {}
@@ -50,8 +50,8 @@ pub(super) fn params(documents: &Documents, parameters: &[&Parameter], problems:
     let known: Vec<&str> =
         parameters.iter().filter(|parameter| parameter.is_declared()).map(|p| p.name.as_str()).collect();
     let taken = documents.cases.iter().flat_map(|file| &file.cases).flat_map(|case| &case.params);
-    let complete = documents.is_complete(Folder::Setups);
-    for param in taken.filter(|param| complete && !known.contains(&param.as_str())) {
+    let is_known = |param: &str| known.contains(&param) || documents.may_be_in_broken(Folder::Setups, param);
+    for param in taken.filter(|param| !is_known(param)) {
         let help = nearest(param, known.iter().copied()).map_or_else(
             || "a new parameter is declared by a setup that gives it a value under `defaults`".to_owned(),
             |name| format!("did you mean `{name}`?"),
@@ -64,6 +64,10 @@ fn matches_any(selector: &Selector, documents: &Documents) -> bool {
     documents.cases.iter().any(|file| {
         let path = file_id(&file.span);
         file.cases.iter().any(|case| selector.matches(Candidate { file: &path, case: &case.name }))
+    }) || documents.broken(Folder::TestCases).any(|broken| {
+        // A folder that cannot be read may hold anything.
+        let place = Span { file: broken.file.clone(), start: 0, end: 0 };
+        broken.file.path == Path::new(Folder::TestCases.name()) || selector.may_match_in(&file_id(&place))
     })
 }
 
@@ -108,8 +112,8 @@ pub(super) fn stacks(stacks: &[StackDefinition], problems: &mut Problems) {
     }
 }
 
-/// Names of cases and rows, and cases that could never fail; `complete` tells whether no check is missing.
-pub(super) fn cases(file: &CaseFile, complete: bool, problems: &mut Problems) {
+/// Names of cases and rows, and cases that could never fail.
+pub(super) fn cases(file: &CaseFile, documents: &Documents, problems: &mut Problems) {
     let mut names: BTreeMap<&str, &Located<String>> = BTreeMap::new();
     for case in &file.cases {
         match names.insert(&case.name.value, &case.name) {
@@ -134,7 +138,11 @@ pub(super) fn cases(file: &CaseFile, complete: bool, problems: &mut Problems) {
             }
         }
     }
-    file.cases.iter().for_each(|case| one_case(case, complete, problems));
+    let ends = file.cases.iter().skip(1).map(|case| case.span.start).chain([file.span.file.text.len()]);
+    for (case, end) in file.cases.iter().zip(ends) {
+        // A check that could not be read is missing, though it is written.
+        one_case(case, documents.is_whole(&case.span, end), problems);
+    }
 }
 
 fn one_case(case: &Case, complete: bool, problems: &mut Problems) {

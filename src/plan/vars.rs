@@ -16,6 +16,8 @@ pub(super) struct Vars {
     early: Vec<(Located<String>, Template)>,
     /// Those that need what a fixture gives.
     late: Vec<(Located<String>, Template)>,
+    /// Those that need each other: they are defined, though they have no values.
+    cyclic: Vec<Located<String>>,
 }
 
 /// Names of fixtures.
@@ -39,18 +41,19 @@ impl Vars {
         let mut waiting: Vec<(Located<String>, Template)> =
             all.map(|(name, node)| (name.clone(), Template::compile(node, problems))).collect();
         let mut ordered: Vec<(Located<String>, Template)> = Vec::new();
+        let mut vars = Self::default();
         while !waiting.is_empty() {
             let open: BTreeSet<String> = waiting.iter().map(|(name, _)| name.value.clone()).collect();
             let (ready, rest): (Vec<_>, Vec<_>) =
                 waiting.into_iter().partition(|(_, template)| roots(template).is_disjoint(&open));
             if ready.is_empty() {
                 problems.push(cycle(&rest));
+                vars.cyclic = rest.into_iter().map(|(name, _)| name).collect();
                 break;
             }
             ordered.extend(ready);
             waiting = rest;
         }
-        let mut vars = Self::default();
         let (mut late, mut others) = (fixtures.used.clone(), fixtures.others.clone());
         for (name, template) in ordered {
             let needs = roots(&template);
@@ -73,7 +76,7 @@ impl Vars {
 
     /// Those that are known before anything runs.
     pub(super) fn names(&self) -> impl Iterator<Item = &Located<String>> {
-        self.early.iter().map(|(name, _)| name)
+        self.early.iter().map(|(name, _)| name).chain(&self.cyclic)
     }
 
     /// All of them, those too that need what a fixture gives.

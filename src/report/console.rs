@@ -133,11 +133,7 @@ impl Console {
         self.print(&format!("{mark} {:>7} {}{again}{reason}", text::seconds(report.took), report.id))?;
         if self.options.verbosity == Verbosity::Verbose {
             for used in &report.matches {
-                let file = used.file.as_deref().map(|f| format!(" {f}")).unwrap_or_default();
-                self.print(&format!(
-                    "               {} {}: {}{file}",
-                    used.provider, used.endpoint, used.tier
-                ))?;
+                self.print(&format!("               {}", text::provider_use(used)))?;
             }
         }
         Ok(())
@@ -161,6 +157,13 @@ impl Console {
             self.print(&format!("\n{title}"))?;
             for failure in trial.outcome.failures() {
                 self.print(text::failure(failure).trim_end())?;
+            }
+            // A miss has said all of it already.
+            if !trial.matches.is_empty() && !trial.outcome.is_miss() {
+                self.print("  provider requests of this trial:")?;
+                for used in &trial.matches {
+                    self.print(&format!("    {}", text::provider_use(used)))?;
+                }
             }
         }
         for miss in &summary.stray_misses {

@@ -7,6 +7,7 @@ pub mod jsonl;
 pub mod junit;
 pub mod markdown;
 pub mod merge;
+pub mod mutation;
 pub mod read;
 pub mod tap;
 pub mod text;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::exec::event::{Failure, Outcome, TrialReport};
+use crate::exec::event::{Failure, Outcome, ProviderUse, TrialReport};
 
 /// A failure as it is read: what, where, the YAML, the exchange, the difference.
 pub fn failure(failure: &Failure) -> String {
@@ -25,6 +25,12 @@ pub fn failure(failure: &Failure) -> String {
 
 fn indented(text: &str) -> String {
     text.lines().map(|line| if line.is_empty() { "\n".to_owned() } else { format!("  {line}\n") }).collect()
+}
+
+/// What a trial's stack asked its provider, and what answered: `ollama /v1/embeddings: exact responses/0123.json`.
+pub fn provider_use(used: &ProviderUse) -> String {
+    let file = used.file.as_deref().map(|file| format!(" {file}")).unwrap_or_default();
+    format!("{} {}: {}{file}", used.provider, used.endpoint, used.tier)
 }
 
 /// Skip reasons with how many trials each has, most frequent first.

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use super::decode::{Decode, Fields, Table, record, wrong_kind};
+use serde_json::json;
+
+use super::decode::{Decode, Table};
 use super::fault::Fault;
 use super::fixture::Fixture;
+use super::record::{Fields, record, words};
+use super::shape::{Definitions, Shape};
 use super::step::Step;
-use crate::source::nearest::suggestion;
-use crate::source::{Located, Node, NodeValue, Problems};
+use crate::source::{Located, Node, Problems};
 
 record! {
     /// One file of cases.
@@ -95,44 +98,11 @@ impl Decode for Row {
         let id = fields.take::<Located<String>>("id", problems)?;
         Some(Self { id, fields: fields.pairs().to_vec() })
     }
+    fn describe(definitions: &mut Definitions) -> Shape {
+        let id = Located::<String>::describe(definitions);
+        json!({"type": "object", "properties": {"id": id}, "required": ["id"]})
+    }
 }
-
-/// A closed set of words.
-macro_rules! words {
-    ($(#[$meta:meta])* pub enum $name:ident ($what:literal) { $($(#[$vm:meta])* $variant:ident = $word:literal),* $(,)? }) => {
-        $(#[$meta])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum $name { $($(#[$vm])* $variant),* }
-
-        impl $name {
-            pub const WORDS: &'static [&'static str] = &[$($word),*];
-            pub fn word(self) -> &'static str {
-                match self { $(Self::$variant => $word),* }
-            }
-            pub fn of(word: &str) -> Option<Self> {
-                match word { $($word => Some(Self::$variant),)* _ => None }
-            }
-        }
-
-        impl $crate::schema::decode::Decode for $name {
-            const EXPECTED: &'static str = $what;
-            fn decode(node: &Node, problems: &mut Problems) -> Option<Self> {
-                let NodeValue::Text(text) = &node.value else {
-                    problems.push(wrong_kind::<Self>(node));
-                    return None;
-                };
-                let found = Self::of(text);
-                if found.is_none() {
-                    let problem = node.problem(format!("`{text}` is not {}", Self::EXPECTED));
-                    problems.push(problem.help(suggestion(text, Self::WORDS)));
-                }
-                found
-            }
-        }
-    };
-}
-
-pub(super) use words;
 
 words! {
     /// Which SDK's headers a request carries; the two that upstream runs its tests with.

@@ -3,15 +3,16 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::decode::{Decode, Fields};
-use super::step::tagged;
+use super::decode::Decode;
+use super::matcher::choice;
+use super::record::{forms, record, tagged, word};
+use super::shape::{Definitions, Shape, one_key};
 use crate::check::{
-    Between, Check, ErrorIs, JsonType, Keep, Matcher, Name, Order, Parse, Path, PathCheck, Pattern,
-    ProviderCall, Range, SchemaRef, StatusCodes, StatusIs, StreamFormat, StreamIs, Terminal, Which,
+    Between, Check, ErrorIs, Keep, Name, Path, PathCheck, ProviderCall, Range, StatusCodes, StatusIs,
+    StreamFormat, StreamIs, Terminal, Which,
 };
-use crate::source::nearest::suggestion;
 use crate::source::{Located, Node, NodeValue, Problems};
 
 /// A check whose expected values are still nodes.
@@ -36,375 +37,326 @@ pub enum FileForm {
     DataUrl,
 }
 
-/// The keys of a path check beside its matchers.
-const PATH_KEYS: [&str; 3] = ["at", "parse", "if_present"];
-
-fn names(table: &[Name]) -> impl Iterator<Item = &'static str> {
-    table.iter().map(|(name, _)| *name)
+forms! {
+    /// What each check takes.
+    trait Checks for PlainCheck, PlainCheck::NAMES; {
+        "status": StatusIs<Node> => Check::Status,
+        "header": HeaderCheck => |written| Check::Header { name: written.name, check: written.check },
+        "body": PathCheck<Node> => Check::Body,
+        "body_base64": PathCheck<Node> => Check::BodyBase64,
+        "json": PathCheck<Node> => Check::Json,
+        "events": PathCheck<Node> => Check::Events,
+        "assembled": PathCheck<Node> => Check::Assembled,
+        "joined": PathCheck<Node> => Check::Joined,
+        "value": ValueCheck => |written| Check::Value { of: written.of, check: written.check },
+        "error": ErrorIs<Node> => Check::Error,
+        "stream": StreamIs<Node> => |stream| Check::Stream(Box::new(stream)),
+        "provider_request": RequestCheck => |written| Check::ProviderRequest {
+            call: ProviderCall { provider: written.provider, endpoint: written.endpoint },
+            which: written.which.unwrap_or_default(),
+            check: written.check,
+        },
+        "provider_calls": CallsCheck => |written| Check::ProviderCalls {
+            call: ProviderCall { provider: written.provider, endpoint: written.endpoint },
+            count: written.count,
+        },
+        "mcp_calls": McpCalls => |written| Check::McpCalls {
+            server: written.0.server,
+            method: written.0.method.map_or_else(|| "tools/call".to_owned(), |method| method.value),
+            tool: written.0.tool,
+            check: written.0.check,
+        },
+        "assert": Condition => |condition| Check::Assert(condition.0),
+    }
 }
 
 impl Decode for PlainCheck {
     const EXPECTED: &'static str = "a check such as `status: 200`";
 
     fn decode(node: &Node, problems: &mut Problems) -> Option<Self> {
-        let known: Vec<&str> = names(Self::NAMES).collect();
-        let (key, value) = tagged(node, "check", &known, problems)?;
-        Some(match key.as_str() {
-            "status" => Self::Status(status(value, problems)?),
-            "header" => {
-                let (fields, check) = path_check(value, &["name"], problems)?;
-                Self::Header { name: fields.take("name", problems)?, check }
-            }
-            "body" => Self::Body(path_check(value, &[], problems)?.1),
-            "body_base64" => Self::BodyBase64(path_check(value, &[], problems)?.1),
-            "json" => Self::Json(path_check(value, &[], problems)?.1),
-            "events" => Self::Events(path_check(value, &[], problems)?.1),
-            "assembled" => Self::Assembled(path_check(value, &[], problems)?.1),
-            "joined" => Self::Joined(path_check(value, &[], problems)?.1),
-            "value" => {
-                let (fields, check) = path_check(value, &["of"], problems)?;
-                Self::Value { of: fields.take("of", problems)?, check }
-            }
-            "error" => Self::Error(error(value, problems)?),
-            "stream" => Self::Stream(Box::new(stream(value, problems)?)),
-            "provider_request" => {
-                let (fields, check) = path_check(value, &["provider", "endpoint", "which"], problems)?;
-                let which = fields.get("which").map_or(Some(Which::Every), |node| which(node, problems))?;
-                Self::ProviderRequest { call: call(&fields, problems)?, which, check }
-            }
-            "provider_calls" => {
-                let fields = Fields::of(value, &["provider", "endpoint", "count"], problems)?;
-                Self::ProviderCalls { call: call(&fields, problems)?, count: fields.take("count", problems)? }
-            }
-            "mcp_calls" => {
-                let (fields, check) = path_check(value, &["server", "method", "tool"], problems)?;
-                let tool = fields.take::<Option<String>>("tool", problems)?;
-                let method = fields.take::<Option<Located<String>>>("method", problems)?;
-                if let (Some(method), Some(_)) = (&method, &tool) {
-                    problems.push(
-                        method.problem("a `tool` is called by `tools/call`; `method` is for other requests"),
-                    );
-                }
-                let method = method.map_or_else(|| "tools/call".to_owned(), |method| method.value);
-                Self::McpCalls { server: fields.take("server", problems)?, method, tool, check }
-            }
-            _ => Self::Assert(condition(value)),
-        })
+        let (key, value) = tagged(node, "check", <Self as Checks>::FORMS, problems)?;
+        Self::form(key, value, problems)
+    }
+
+    fn describe(definitions: &mut Definitions) -> Shape {
+        definitions.refer::<Self>("Check", |definitions| one_key(Self::shapes(definitions)))
+    }
+}
+
+record! {
+    /// A response header as text; an absent header is a missing node.
+    pub struct HeaderCheck {
+        /// The header's name.
+        name: String,
+        [flatten check: PathCheck<Node>]
+    }
+}
+
+record! {
+    /// A kept or computed value.
+    pub struct ValueCheck {
+        /// The value: usually a template such as `${{ kept }}`.
+        of: Node,
+        [flatten check: PathCheck<Node>]
+    }
+}
+
+record! {
+    /// What the stack sent to its provider.
+    pub struct RequestCheck {
+        /// Only requests to this provider, as `ollama`.
+        provider: Option<String>,
+        /// Only requests whose path ends so, as `/chat/completions`.
+        endpoint: Option<String>,
+        /// Which of these requests: `every` (default), `some`, `last`, or a number from 1.
+        which: Option<Which>,
+        [flatten check: PathCheck<Node>]
+    }
+}
+
+record! {
+    /// How many requests the stack sent to its provider.
+    pub struct CallsCheck {
+        /// Only requests to this provider, as `ollama`.
+        provider: Option<String>,
+        /// Only requests whose path ends so, as `/chat/completions`.
+        endpoint: Option<String>,
+        count: Range<Node>,
+    }
+}
+
+record! {
+    /// What an MCP server that the case uses received.
+    pub struct McpFields {
+        /// The fixture that is the server.
+        server: String,
+        /// The JSON-RPC method; `tools/call` unless written otherwise.
+        method: Option<Located<String>>,
+        /// Only calls of this tool.
+        tool: Option<String>,
+        [flatten check: PathCheck<Node>]
+    }
+}
+
+/// Fields that go together.
+struct McpCalls(McpFields);
+
+impl Decode for McpCalls {
+    const EXPECTED: &'static str = "a mapping with `server`";
+    fn decode(node: &Node, problems: &mut Problems) -> Option<Self> {
+        let fields = McpFields::decode(node, problems)?;
+        if let (Some(method), Some(_)) = (&fields.method, &fields.tool) {
+            problems
+                .push(method.problem("a `tool` is called by `tools/call`; `method` is for other requests"));
+        }
+        Some(Self(fields))
+    }
+    fn describe(definitions: &mut Definitions) -> Shape {
+        McpFields::describe(definitions)
     }
 }
 
 /// An expression needs no `${{ }}`; with them added it is an ordinary template.
-fn condition(node: &Node) -> Node {
-    match &node.value {
-        NodeValue::Text(text) if !text.contains("${{") => {
-            Node { value: NodeValue::Text(format!("${{{{ {text} }}}}")), span: node.span.clone() }
-        }
-        _ => node.clone(),
-    }
-}
+struct Condition(Node);
 
-fn call(fields: &Fields<'_>, problems: &mut Problems) -> Option<ProviderCall> {
-    Some(ProviderCall {
-        provider: fields.take("provider", problems)?,
-        endpoint: fields.take("endpoint", problems)?,
-    })
-}
-
-fn status(node: &Node, problems: &mut Problems) -> Option<StatusIs<Node>> {
-    if matches!(&node.value, NodeValue::Text(text) if text.contains("${{")) {
-        return Some(StatusIs::Computed(node.clone()));
-    }
-    match StatusCodes::from_value(&node.to_json()) {
-        Ok(codes) => Some(StatusIs::OneOf(codes)),
-        Err(message) => {
-            problems.push(node.problem(message));
-            None
-        }
-    }
-}
-
-fn which(node: &Node, problems: &mut Problems) -> Option<Which> {
-    let found = match node.to_json() {
-        Value::String(text) => match text.as_str() {
-            "every" => Some(Which::Every),
-            "some" => Some(Which::Some),
-            "last" => Some(Which::Last),
-            _ => None,
-        },
-        Value::Number(n) => {
-            n.as_u64().and_then(|n| usize::try_from(n).ok()).and_then(NonZeroUsize::new).map(Which::Nth)
-        }
-        _ => None,
-    };
-    if found.is_none() {
-        problems.push(node.problem("`which` is every, some, last or a number from 1"));
-    }
-    found
-}
-
-fn error(node: &Node, problems: &mut Problems) -> Option<ErrorIs<Node>> {
-    if matches!(&node.value, NodeValue::Text(text) if text == "any") {
-        return Some(ErrorIs::default());
-    }
-    let fields = Fields::of(node, &["status", "message", "in_stream"], problems)?;
-    let status = fields.get("status").map(|node| status(node, problems));
-    let message = fields.get("message").map_or(Some(Vec::new()), |node| group(node, problems));
-    let in_stream = fields.take::<Option<bool>>("in_stream", problems)?;
-    Some(ErrorIs {
-        status: match status {
-            Some(status) => Some(status?),
-            None => None,
-        },
-        message: message?,
-        in_stream: in_stream.unwrap_or(false),
-    })
-}
-
-const STREAM_KEYS: [&str; 12] = [
-    "format",
-    "terminal",
-    "min_events",
-    "max_events",
-    "name_at",
-    "first",
-    "last",
-    "in_order",
-    "between",
-    "allow_error",
-    "first_within",
-    "largest_gap",
-];
-
-fn stream(node: &Node, problems: &mut Problems) -> Option<StreamIs<Node>> {
-    let fields = Fields::of(node, &STREAM_KEYS, problems)?;
-    let format = fields.get("format").map(|n| choice(n, StreamFormat::ALL, StreamFormat::name, problems));
-    let terminal = fields.get("terminal").map(|n| terminal(n, problems));
-    let name_at = fields.get("name_at").map(|n| path(n, problems));
-    let between = fields.take::<Vec<Order3>>("between", problems)?;
-    Some(StreamIs {
-        format: flip(format)?,
-        terminal: flip(terminal)?,
-        events: Range {
-            min: fields.take("min_events", problems)?,
-            max: fields.take("max_events", problems)?,
-        },
-        name_at: flip(name_at)?,
-        first: fields.take("first", problems)?,
-        last: fields.take("last", problems)?,
-        in_order: fields.take("in_order", problems)?,
-        between: between.into_iter().map(|order| order.0).collect(),
-        allow_error: fields.take::<Option<bool>>("allow_error", problems)?.unwrap_or(false),
-        first_within: fields.take::<Option<Duration>>("first_within", problems)?,
-        largest_gap: fields.take::<Option<Duration>>("largest_gap", problems)?,
-    })
-}
-
-/// A key that is absent is fine; one that is there must have decoded.
-fn flip<T>(given: Option<Option<T>>) -> Option<Option<T>> {
-    match given {
-        None => Some(None),
-        Some(decoded) => decoded.map(Some),
-    }
-}
-
-fn terminal(node: &Node, problems: &mut Problems) -> Option<Terminal<Node>> {
-    match &node.value {
-        NodeValue::Text(text) if text == "none" => Some(Terminal::None),
-        NodeValue::Text(_) => Some(Terminal::Data(node.clone())),
-        _ => path_check(node, &[], problems).map(|(_, check)| Terminal::Event(check)),
-    }
-}
-
-struct Order3(Between<Node>);
-
-impl Decode for Order3 {
-    const EXPECTED: &'static str = "a mapping with `event`, and `after` or `before`";
-    fn decode(node: &Node, problems: &mut Problems) -> Option<Self> {
-        let fields = Fields::of(node, &["event", "after", "before"], problems)?;
-        Some(Self(Between {
-            event: fields.take("event", problems)?,
-            after: fields.take("after", problems)?,
-            before: fields.take("before", problems)?,
+impl Decode for Condition {
+    const EXPECTED: &'static str = "an expression";
+    fn decode(node: &Node, _: &mut Problems) -> Option<Self> {
+        Some(Self(match &node.value {
+            NodeValue::Text(text) if !text.contains("${{") => {
+                Node { value: NodeValue::Text(format!("${{{{ {text} }}}}")), span: node.span.clone() }
+            }
+            _ => node.clone(),
         }))
     }
-}
-
-/// A mapping of `at`, `parse`, `if_present`, the caller's own keys and matchers.
-fn path_check<'n>(
-    node: &'n Node,
-    own: &[&'static str],
-    problems: &mut Problems,
-) -> Option<(Fields<'n>, PathCheck<Node>)> {
-    let known: Vec<&str> =
-        own.iter().copied().chain(PATH_KEYS).chain(names(Matcher::<Node>::NAMES)).collect();
-    let fields = Fields::of(node, &known, problems)?;
-    let at = fields.get("at").map_or(Some(Path::root()), |node| path(node, problems));
-    let parse = fields.get("parse").map(|node| choice(node, Parse::ALL, Parse::name, problems));
-    let if_present = fields.take::<Option<bool>>("if_present", problems);
-    let matchers = matchers(&fields, problems);
-    let check = PathCheck {
-        at: at?,
-        parse: flip(parse)?,
-        if_present: if_present?.unwrap_or(false),
-        matchers: matchers?,
-    };
-    Some((fields, check))
-}
-
-fn path(node: &Node, problems: &mut Problems) -> Option<Path> {
-    let text = String::decode(node, problems)?;
-    Path::parse(&text).map_err(|error| problems.push(node.problem(error.to_string()))).ok()
-}
-
-/// One of a closed set of names.
-fn choice<C: Copy>(
-    node: &Node,
-    all: &[C],
-    name: fn(C) -> &'static str,
-    problems: &mut Problems,
-) -> Option<C> {
-    let text = String::decode(node, problems)?;
-    let found = all.iter().copied().find(|candidate| name(*candidate) == text);
-    if found.is_none() {
-        let known: Vec<&str> = all.iter().map(|candidate| name(*candidate)).collect();
-        problems.push(node.problem(format!("unknown word `{text}`")).help(suggestion(&text, &known)));
+    fn describe(_: &mut Definitions) -> Shape {
+        json!({"type": ["string", "boolean"]})
     }
-    found
 }
 
-fn matchers(fields: &Fields<'_>, problems: &mut Problems) -> Option<Vec<Matcher<Node>>> {
-    let is_matcher = |key: &str| names(Matcher::<Node>::NAMES).any(|name| name == key);
-    let found: Vec<_> = fields
-        .pairs()
-        .iter()
-        .filter(|(key, _)| is_matcher(key))
-        .map(|(key, value)| matcher(key, value, problems))
-        .collect();
-    found.into_iter().collect()
-}
-
-/// A mapping of matchers alone.
-fn group(node: &Node, problems: &mut Problems) -> Option<Vec<Matcher<Node>>> {
-    let known: Vec<&str> = names(Matcher::<Node>::NAMES).collect();
-    let fields = Fields::of(node, &known, problems)?;
-    matchers(&fields, problems)
-}
-
-fn matcher(name: &str, node: &Node, problems: &mut Problems) -> Option<Matcher<Node>> {
-    let value = || node.clone();
-    Some(match name {
-        "equals" => Matcher::Equals(value()),
-        "not_equals" => Matcher::NotEquals(value()),
-        "one_of" => Matcher::OneOf(value()),
-        "type" => Matcher::Type(types(node, problems)?),
-        "length" => Matcher::Length(Range::decode(node, problems)?),
-        "count" => Matcher::Count(Range::decode(node, problems)?),
-        "min" => Matcher::Min(value()),
-        "max" => Matcher::Max(value()),
-        "above" => Matcher::Above(value()),
-        "below" => Matcher::Below(value()),
-        "starts_with" => Matcher::StartsWith(value()),
-        "ends_with" => Matcher::EndsWith(value()),
-        "contains" => Matcher::Contains(value()),
-        "contains_any" => Matcher::ContainsAny(value()),
-        "contains_none" => Matcher::ContainsNone(value()),
-        "contains_folded" => Matcher::ContainsFolded(value()),
-        "contains_any_folded" => Matcher::ContainsAnyFolded(value()),
-        "contains_none_folded" => Matcher::ContainsNoneFolded(value()),
-        "matches" => Matcher::Matches(pattern(node, problems)?),
-        "exists" => Matcher::Exists(bool::decode(node, problems)?),
-        "includes" => Matcher::Includes(value()),
-        "set_equals" => Matcher::SetEquals(value()),
-        "disjoint_from" => Matcher::DisjointFrom(value()),
-        "unique" => Matcher::Unique(bool::decode(node, problems)?),
-        "sorted" => Matcher::Sorted(choice(node, Order::ALL, Order::name, problems)?),
-        "keys" => Matcher::Keys(value()),
-        "each" => Matcher::Each(group(node, problems)?),
-        "some" => Matcher::Some(group(node, problems)?),
-        "any" => Matcher::Any(group(node, problems)?),
-        "none" => Matcher::None(group(node, problems)?),
-        "as_list" => Matcher::AsList(group(node, problems)?),
-        "parts" => Matcher::At(parts(node, problems)?),
-        "schema" => Matcher::Schema(schema(node, problems)?),
-        "not" => Matcher::Not(group(node, problems)?),
-        _ => {
-            Matcher::Either(Vec::<Group>::decode(node, problems)?.into_iter().map(|group| group.0).collect())
+impl Decode for StatusIs<Node> {
+    const EXPECTED: &'static str = "a status such as 404 or 4xx";
+    fn decode(node: &Node, problems: &mut Problems) -> Option<Self> {
+        if matches!(&node.value, NodeValue::Text(text) if text.contains("${{")) {
+            return Some(Self::Computed(node.clone()));
         }
-    })
-}
-
-struct Group(Vec<Matcher<Node>>);
-
-impl Decode for Group {
-    const EXPECTED: &'static str = "a mapping of matchers";
-    fn decode(node: &Node, problems: &mut Problems) -> Option<Self> {
-        group(node, problems).map(Self)
+        StatusCodes::from_value(&node.to_json())
+            .map_err(|message| problems.push(node.problem(message)))
+            .map(Self::OneOf)
+            .ok()
+    }
+    fn describe(_: &mut Definitions) -> Shape {
+        let one = json!({"anyOf": [
+            {"type": "integer", "minimum": 100, "maximum": 599},
+            {"type": "string", "pattern": r"^\s*([1-5][0-9][0-9]|[1-5](xx|XX))\s*$|\$\{\{"},
+        ]});
+        json!({"anyOf": [one, {"type": "array", "items": one, "minItems": 1}]})
     }
 }
 
-struct PathPart(PathCheck<Node>);
-
-impl Decode for PathPart {
-    const EXPECTED: &'static str = "a mapping with `at` and matchers";
+impl Decode for Which {
+    const EXPECTED: &'static str = "every, some, last or a number from 1";
     fn decode(node: &Node, problems: &mut Problems) -> Option<Self> {
-        path_check(node, &[], problems).map(|(_, check)| Self(check))
+        let nth =
+            |n: &serde_json::Number| n.as_u64().and_then(|n| NonZeroUsize::new(usize::try_from(n).ok()?));
+        let found = match node.to_json() {
+            Value::String(text) => match text.as_str() {
+                "every" => Some(Self::Every),
+                "some" => Some(Self::Some),
+                "last" => Some(Self::Last),
+                _ => None,
+            },
+            Value::Number(number) => nth(&number).map(Self::Nth),
+            _ => None,
+        };
+        if found.is_none() {
+            problems.push(node.problem(format!("`which` is {}", Self::EXPECTED)));
+        }
+        found
+    }
+    fn describe(_: &mut Definitions) -> Shape {
+        json!({"anyOf": [{"enum": ["every", "some", "last"]}, {"type": "integer", "minimum": 1}]})
     }
 }
 
-fn parts(node: &Node, problems: &mut Problems) -> Option<Vec<PathCheck<Node>>> {
-    Vec::<PathPart>::decode(node, problems).map(|parts| parts.into_iter().map(|part| part.0).collect())
+record! {
+    /// An error response of any shape.
+    pub struct ErrorFields {
+        /// Any status from 400 when absent.
+        status: Option<StatusIs<Node>>,
+        /// Matchers for the error's message.
+        message: Option<super::matcher::Group>,
+        /// The error comes as an event of a stream whose status is 2xx, not as a status.
+        in_stream: Option<bool>,
+    }
 }
 
-fn types(node: &Node, problems: &mut Problems) -> Option<Vec<JsonType>> {
-    let items = match &node.value {
-        NodeValue::List(items) => items.as_slice(),
-        _ => std::slice::from_ref(node),
-    };
-    let decoded: Vec<Option<JsonType>> = items
-        .iter()
-        .map(|item| match item.value {
-            // YAML's bare `null` is the type's name here.
-            NodeValue::Null => Some(JsonType::Null),
-            _ => choice(item, JsonType::ALL, JsonType::name, problems),
+impl Decode for ErrorIs<Node> {
+    const EXPECTED: &'static str = "`any`, or a mapping";
+    fn decode(node: &Node, problems: &mut Problems) -> Option<Self> {
+        if matches!(&node.value, NodeValue::Text(text) if text == "any") {
+            return Some(Self::default());
+        }
+        ErrorFields::decode(node, problems).map(|written| Self {
+            status: written.status,
+            message: written.message.map(|group| group.0).unwrap_or_default(),
+            in_stream: written.in_stream.unwrap_or(false),
         })
-        .collect();
-    decoded.into_iter().collect()
+    }
+    fn describe(definitions: &mut Definitions) -> Shape {
+        json!({"anyOf": [{"const": "any"}, ErrorFields::describe(definitions)]})
+    }
 }
 
-fn pattern(node: &Node, problems: &mut Problems) -> Option<Pattern> {
-    let text = String::decode(node, problems)?;
-    Pattern::parse(&text)
-        .map_err(|error| {
-            // The last line says what is wrong; those before it draw where, as the problem itself does.
-            let what = error.lines().last().unwrap_or_default().trim().trim_start_matches("error: ");
-            problems.push(node.problem(format!("bad regular expression `{text}`: {what}")));
+choice!(StreamFormat: "a format of streams");
+
+record! {
+    /// The course of a stream: well-formed events, nothing after the end, and what is said here.
+    pub struct StreamFields {
+        /// How the body is framed.
+        format: Option<StreamFormat>,
+        /// The closing data, as `[DONE]`; or `none`; or matchers that one event satisfies, the last.
+        terminal: Option<Terminal<Node>>,
+        /// How many events there are at least, a closing `[DONE]` not counted.
+        min_events: Option<Node>,
+        /// How many events there are at most, a closing `[DONE]` not counted.
+        max_events: Option<Node>,
+        /// Where an event has its name; when absent the `event:` field, else `$.type`, else Llama Stack's own place.
+        name_at: Option<Path>,
+        /// Name of the first event.
+        first: Option<Node>,
+        /// Name of the last event, a closing `[DONE]` not counted.
+        last: Option<Node>,
+        /// Names of which each occurs after the one before it; others may come between.
+        in_order: Vec<Node>,
+        between: Vec<Order3>,
+        /// Whether an event may carry a top-level `error`.
+        allow_error: Option<bool>,
+        /// Time from the request to the first event.
+        first_within: Option<Duration>,
+        /// The longest silence between two events.
+        largest_gap: Option<Duration>,
+    }
+}
+
+record! {
+    /// Every event of a name comes after the first `after` and before the last `before`.
+    pub struct Order3 {
+        event: Node,
+        after: Option<Node>,
+        before: Option<Node>,
+    }
+}
+
+impl Decode for StreamIs<Node> {
+    const EXPECTED: &'static str = "a mapping";
+    fn decode(node: &Node, problems: &mut Problems) -> Option<Self> {
+        let between =
+            |order: Order3| Between { event: order.event, after: order.after, before: order.before };
+        StreamFields::decode(node, problems).map(|written| Self {
+            format: written.format,
+            terminal: written.terminal,
+            events: Range { min: written.min_events, max: written.max_events },
+            name_at: written.name_at,
+            first: written.first,
+            last: written.last,
+            in_order: written.in_order,
+            between: written.between.into_iter().map(between).collect(),
+            allow_error: written.allow_error.unwrap_or(false),
+            first_within: written.first_within,
+            largest_gap: written.largest_gap,
         })
-        .ok()
+    }
+    fn describe(definitions: &mut Definitions) -> Shape {
+        StreamFields::describe(definitions)
+    }
 }
 
-fn schema(node: &Node, problems: &mut Problems) -> Option<SchemaRef> {
-    let written = match &node.value {
-        NodeValue::Text(reference) => super::schema_file::read(reference, node, problems)?,
-        _ => node.to_json(),
-    };
-    SchemaRef::compile(written).map_err(|error| problems.push(node.problem(error))).ok()
-}
-
-/// A number, a template, or `{min, max}`.
-impl Decode for Range<Node> {
-    const EXPECTED: &'static str = "a number, or a mapping with `min` and `max`";
+impl Decode for Terminal<Node> {
+    const EXPECTED: &'static str = "closing data, `none`, or a mapping";
     fn decode(node: &Node, problems: &mut Problems) -> Option<Self> {
         match &node.value {
-            NodeValue::Map(_) => {
-                let fields = Fields::of(node, &["min", "max"], problems)?;
-                Some(Self { min: fields.take("min", problems)?, max: fields.take("max", problems)? })
-            }
-            NodeValue::Number(_) | NodeValue::Text(_) => Some(Self::exact(node.clone())),
-            _ => {
-                problems.push(super::decode::wrong_kind::<Self>(node));
-                None
-            }
+            NodeValue::Text(text) if text == "none" => Some(Self::None),
+            NodeValue::Text(_) => Some(Self::Data(node.clone())),
+            _ => PathCheck::decode(node, problems).map(Self::Event),
         }
+    }
+    fn describe(definitions: &mut Definitions) -> Shape {
+        json!({"anyOf": [{"type": "string"}, PathCheck::<Node>::describe(definitions)]})
+    }
+}
+
+/// What a keep may name, and what it is.
+const KEEPS: &[Name] = &[
+    ("json", "what a path finds in the JSON answer"),
+    ("events", "what a path finds in the list of a stream's events"),
+    ("assembled", "what a path finds in the stream put together"),
+    ("joined", "the strings found at a path in every event, concatenated"),
+    ("header", "a response header, by name"),
+    ("body", "the body as text"),
+    ("body_base64", "the body's bytes as base64 text"),
+    ("status", "the status code"),
+    ("value", "a computed value"),
+    ("file", "a file of the project, as text"),
+    ("file_base64", "a file of the project, its bytes as base64 text"),
+    ("data_url", "a file of the project as a data URL, the type told by its extension"),
+];
+
+forms! {
+    /// What each thing to keep takes.
+    trait Keeps for PlainKeep, KEEPS; {
+        "json": Path => |path| PlainKeep::Take(Keep::Json(path)),
+        "events": Path => |path| PlainKeep::Take(Keep::Events(path)),
+        "assembled": Path => |path| PlainKeep::Take(Keep::Assembled(path)),
+        "joined": Path => |path| PlainKeep::Take(Keep::Joined(path)),
+        "header": String => |name| PlainKeep::Take(Keep::Header(name)),
+        "body": Node => |_| PlainKeep::Take(Keep::Body),
+        "body_base64": Node => |_| PlainKeep::Take(Keep::BodyBase64),
+        "status": Node => |_| PlainKeep::Take(Keep::Status),
+        "value": Node => PlainKeep::Value,
+        "file": Located<String> => |path| PlainKeep::File(path, FileForm::Text),
+        "file_base64": Located<String> => |path| PlainKeep::File(path, FileForm::Base64),
+        "data_url": Located<String> => |path| PlainKeep::File(path, FileForm::DataUrl),
     }
 }
 
@@ -416,37 +368,32 @@ impl Decode for PlainKeep {
             return if text.contains("${{") {
                 Some(Self::Value(node.clone()))
             } else {
-                path(node, problems).map(|path| Self::Take(Keep::Json(path)))
+                Path::decode(node, problems).map(|path| Self::Take(Keep::Json(path)))
             };
         }
-        let known = [
-            "json",
-            "events",
-            "assembled",
-            "joined",
-            "header",
-            "body",
-            "body_base64",
-            "status",
-            "value",
-            "file",
-            "file_base64",
-            "data_url",
-        ];
-        let (key, value) = tagged(node, "thing to keep", &known, problems)?;
-        Some(match key.as_str() {
-            "json" => Self::Take(Keep::Json(path(value, problems)?)),
-            "events" => Self::Take(Keep::Events(path(value, problems)?)),
-            "assembled" => Self::Take(Keep::Assembled(path(value, problems)?)),
-            "joined" => Self::Take(Keep::Joined(path(value, problems)?)),
-            "header" => Self::Take(Keep::Header(String::decode(value, problems)?)),
-            "body" => Self::Take(Keep::Body),
-            "body_base64" => Self::Take(Keep::BodyBase64),
-            "file" => Self::File(Located::decode(value, problems)?, FileForm::Text),
-            "file_base64" => Self::File(Located::decode(value, problems)?, FileForm::Base64),
-            "data_url" => Self::File(Located::decode(value, problems)?, FileForm::DataUrl),
-            "status" => Self::Take(Keep::Status),
-            _ => Self::Value(value.clone()),
+        let (key, value) = tagged(node, "thing to keep", <Self as Keeps>::FORMS, problems)?;
+        Self::form(key, value, problems)
+    }
+
+    fn describe(definitions: &mut Definitions) -> Shape {
+        definitions.refer::<Self>("Keep", |definitions| {
+            let text = json!({"type": "string", "pattern": r"^\$|\$\{\{"});
+            json!({"anyOf": [text, one_key(Self::shapes(definitions))]})
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::Matcher;
+    use crate::schema::matcher::Matchers;
+
+    #[test]
+    fn every_check_and_matcher_can_be_written_and_is_explained() {
+        let names = |table: &[Name]| table.iter().map(|(name, _)| *name).collect::<Vec<_>>();
+        assert_eq!(<PlainCheck as Checks>::FORMS, names(PlainCheck::NAMES));
+        assert_eq!(<Matcher<Node> as Matchers>::FORMS, names(Matcher::<Node>::NAMES));
+        assert_eq!(<PlainKeep as Keeps>::FORMS, names(KEEPS));
     }
 }

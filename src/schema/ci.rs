@@ -1,6 +1,7 @@
 //! `ci_matrix.yaml`, or upstream's `ci_matrix.json`: which suites CI runs with which setups against which stacks.
 
-use super::decode::{Table, record};
+use super::decode::Table;
+use super::record::record;
 use crate::source::Located;
 
 record! {

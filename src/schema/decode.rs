@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::source::nearest::suggestion;
+use super::record::Fields;
+use super::shape::{Definitions, Shape};
 use crate::source::{Located, Node, NodeValue, Problem, Problems};
 
 /// A type that can be read from a node. `None` means that at least one problem was pushed.
@@ -18,6 +19,9 @@ pub trait Decode: Sized {
 
     fn decode(node: &Node, problems: &mut Problems) -> Option<Self>;
 
+    /// The JSON Schema of what [`Decode::decode`] takes, as far as JSON Schema can say it.
+    fn describe(definitions: &mut Definitions) -> Shape;
+
     /// The value of a key that is not there; `None` when the key is required.
     fn absent() -> Option<Self> {
         None
@@ -29,102 +33,13 @@ pub(crate) fn wrong_kind<T: Decode>(node: &Node) -> Problem {
     node.problem(format!("expected {}, found {}", T::EXPECTED, node.kind()))
 }
 
-/// Declares a YAML mapping: the struct, and a [`Decode`] that reports wrong kinds, unknown keys with the
-/// nearest known one, duplicate keys and missing keys, all at once. `field as "key"` names a key that is a
-/// Rust keyword.
-macro_rules! record {
-    ($(#[$meta:meta])* $vis:vis struct $name:ident {
-        $($(#[$field_meta:meta])* $field:ident $(as $key:literal)? : $ty:ty),* $(,)?
-    }) => {
-        $(#[$meta])*
-        #[derive(Debug, Clone)]
-        $vis struct $name {
-            /// Where the mapping was written.
-            pub span: $crate::source::Span,
-            $($(#[$field_meta])* pub $field: $ty),*
-        }
-
-        impl $name {
-            /// The keys a user may write.
-            $vis const KEYS: &'static [&'static str] = &[$(record!(@key $field $(as $key)?)),*];
-        }
-
-        impl $crate::schema::decode::Decode for $name {
-            const EXPECTED: &'static str = "a mapping";
-
-            fn decode(node: &$crate::source::Node, problems: &mut $crate::source::Problems) -> Option<Self> {
-                let fields = $crate::schema::decode::Fields::of(node, Self::KEYS, problems)?;
-                $(let $field = fields.take::<$ty>(record!(@key $field $(as $key)?), problems);)*
-                Some(Self { span: node.span.clone(), $($field: $field?),* })
-            }
-        }
-    };
-    (@key $field:ident as $key:literal) => { $key };
-    (@key $field:ident) => { stringify!($field) };
-}
-pub(crate) use record;
-
-/// The pairs of a mapping, checked for unknown and duplicate keys.
-pub(crate) struct Fields<'a> {
-    node: &'a Node,
-    pairs: &'a [(Located<String>, Node)],
-}
-
-impl<'a> Fields<'a> {
-    pub(crate) fn of(node: &'a Node, known: &[&str], problems: &mut Problems) -> Option<Self> {
-        if !matches!(node.value, NodeValue::Map(_)) {
-            let problem = node.problem(format!("expected a mapping, found {}", node.kind()));
-            problems.push(problem.help(format!("its keys are {}", known.join(", "))));
-            return None;
-        }
-        let fields = Self::any(node, problems)?;
-        for (key, _) in fields.pairs {
-            if !known.contains(&key.as_str()) {
-                problems
-                    .push(key.problem(format!("unknown key `{}`", key.value)).help(suggestion(key, known)));
-            }
-        }
-        Some(fields)
-    }
-
-    /// Like [`Fields::of`] where any key may stand.
-    pub(crate) fn any(node: &'a Node, problems: &mut Problems) -> Option<Self> {
-        let NodeValue::Map(pairs) = &node.value else {
-            problems.push(node.problem(format!("expected a mapping, found {}", node.kind())));
-            return None;
-        };
-        for (index, (key, _)) in pairs.iter().enumerate() {
-            if let Some((first, _)) = pairs[..index].iter().find(|(earlier, _)| earlier.value == key.value) {
-                let problem = key.problem(format!("the key `{}` is written twice", key.value));
-                problems.push(problem.label("again here").other(&first.span, "first here"));
-            }
-        }
-        Some(Self { node, pairs })
-    }
-
-    pub(crate) fn pairs(&self) -> &'a [(Located<String>, Node)] {
-        self.pairs
-    }
-
-    pub(crate) fn get(&self, key: &str) -> Option<&'a Node> {
-        self.pairs.iter().find(|(written, _)| written.value == key).map(|(_, node)| node)
-    }
-
-    pub(crate) fn take<T: Decode>(&self, key: &str, problems: &mut Problems) -> Option<T> {
-        match self.get(key) {
-            Some(node) => T::decode(node, problems),
-            None => T::absent().or_else(|| {
-                problems.push(self.node.problem(format!("missing key `{key}` ({})", T::EXPECTED)));
-                None
-            }),
-        }
-    }
-}
-
 impl Decode for Node {
     const EXPECTED: &'static str = "a value";
     fn decode(node: &Node, _: &mut Problems) -> Option<Self> {
         Some(node.clone())
+    }
+    fn describe(_: &mut Definitions) -> Shape {
+        json!({})
     }
 }
 
@@ -144,6 +59,9 @@ impl Decode for String {
             }
         }
     }
+    fn describe(_: &mut Definitions) -> Shape {
+        json!({"type": "string"})
+    }
 }
 
 impl Decode for bool {
@@ -156,6 +74,9 @@ impl Decode for bool {
                 None
             }
         }
+    }
+    fn describe(_: &mut Definitions) -> Shape {
+        json!({"type": "boolean"})
     }
 }
 
@@ -171,6 +92,9 @@ impl Decode for u64 {
         }
         number
     }
+    fn describe(_: &mut Definitions) -> Shape {
+        json!({"type": "integer", "minimum": 0})
+    }
 }
 
 impl Decode for Duration {
@@ -184,6 +108,9 @@ impl Decode for Duration {
             problems.push(wrong_kind::<Self>(node));
         }
         duration
+    }
+    fn describe(_: &mut Definitions) -> Shape {
+        json!({"type": "string", "pattern": r"^[0-9]*\.?[0-9]+\.?(ms|s|m|h)$"})
     }
 }
 
@@ -206,6 +133,9 @@ impl<T: Decode> Decode for Located<T> {
     fn decode(node: &Node, problems: &mut Problems) -> Option<Self> {
         T::decode(node, problems).map(|value| Located::new(value, node.span.clone()))
     }
+    fn describe(definitions: &mut Definitions) -> Shape {
+        T::describe(definitions)
+    }
 }
 
 impl<T: Decode> Decode for Option<T> {
@@ -215,6 +145,9 @@ impl<T: Decode> Decode for Option<T> {
     }
     fn absent() -> Option<Self> {
         Some(None)
+    }
+    fn describe(definitions: &mut Definitions) -> Shape {
+        T::describe(definitions)
     }
 }
 
@@ -233,6 +166,10 @@ impl<T: Decode> Decode for Vec<T> {
     }
     fn absent() -> Option<Self> {
         Some(Vec::new())
+    }
+    fn describe(definitions: &mut Definitions) -> Shape {
+        let one = T::describe(definitions);
+        json!({"anyOf": [{"type": "array", "items": one}, one]})
     }
 }
 
@@ -269,6 +206,9 @@ impl<T: Decode> Decode for Table<T> {
     fn absent() -> Option<Self> {
         Some(Self::default())
     }
+    fn describe(definitions: &mut Definitions) -> Shape {
+        json!({"type": "object", "additionalProperties": T::describe(definitions)})
+    }
 }
 
 /// A scalar as text: what a flag or an environment variable would hold. Numbers and booleans are taken as written.
@@ -287,11 +227,15 @@ impl Decode for Scalar {
             }
         }
     }
+    fn describe(_: &mut Definitions) -> Shape {
+        json!({"type": ["string", "number", "boolean"]})
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schema::record::record;
     use crate::source::SourceFile;
 
     record! {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::decode::record;
+use super::record::record;
 use crate::source::Located;
 
 record! {

@@ -3,11 +3,10 @@
 
 use std::time::Duration;
 
-use super::case::words;
-use super::decode::{Table, record, wrong_kind};
+use super::decode::Table;
+use super::record::{record, words};
 use super::step::Step;
-use crate::source::nearest::suggestion;
-use crate::source::{Located, Node, NodeValue, Problems};
+use crate::source::{Located, Node};
 
 record! {
     /// One file of fixtures.

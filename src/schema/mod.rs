@@ -6,23 +6,28 @@ pub mod ci;
 pub mod decode;
 pub mod fault;
 pub mod fixture;
+pub mod kind;
+pub mod matcher;
+mod record;
 mod schema_file;
 pub mod setup;
+pub mod shape;
 pub mod stack;
 pub mod step;
 pub mod suite;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub use case::{Case, CaseFile};
 pub use fault::Fault;
 pub use fixture::FixtureFile;
+pub use kind::FileKind;
 pub use setup::Setup;
 pub use stack::StackDefinition;
 pub use suite::Suite;
 
+use crate::source::parallel::in_parallel;
 use crate::source::project::{Folder, Project};
 use crate::source::{Node, Problem, Problems, SourceFile};
 use check::PlainKeep;
@@ -40,23 +45,33 @@ pub struct Documents {
     pub stacks: Vec<StackDefinition>,
     pub fixtures: Vec<FixtureFile>,
     pub cases: Vec<CaseFile>,
-    /// Folders with problems: a name that is missing may be in a broken file of theirs.
-    pub incomplete: Vec<Folder>,
+    /// Files with problems: a name that is missing may be in one of them.
+    pub broken: Vec<Broken>,
+}
+
+/// A file that could not be read as a whole.
+#[derive(Debug)]
+pub struct Broken {
+    pub folder: Folder,
+    /// Without text when it could not even be read.
+    pub file: Arc<SourceFile>,
+    /// Where its problems are.
+    pub places: Vec<usize>,
 }
 
 impl Documents {
     /// Reads the whole tree. Problems come with what could be read, so that `--help` works with a broken file.
     pub fn load(project: &Project) -> (Self, Problems) {
         let mut problems = Problems::default();
-        let mut incomplete = Vec::new();
-        let mut read = Reader { project, problems: &mut problems, incomplete: &mut incomplete };
+        let mut broken = Vec::new();
+        let mut read = Reader { project, problems: &mut problems, broken: &mut broken };
         let documents = Self {
             suites: read.folder(Folder::Suites),
             setups: read.folder(Folder::Setups),
             stacks: with_built_in(read.folder(Folder::Stacks)),
             fixtures: read.folder(Folder::Fixtures),
             cases: read.folder(Folder::TestCases),
-            incomplete,
+            broken,
         };
         duplicates(documents.suites.iter().map(|s| &s.name), "suite", &mut problems);
         duplicates(documents.setups.iter().map(|s| &s.name), "setup", &mut problems);
@@ -67,38 +82,54 @@ impl Documents {
 
     /// Whether all of a folder could be read.
     pub fn is_complete(&self, folder: Folder) -> bool {
-        !self.incomplete.contains(&folder)
+        self.broken(folder).next().is_none()
+    }
+
+    /// The broken files of a folder.
+    pub fn broken(&self, folder: Folder) -> impl Iterator<Item = &Broken> {
+        self.broken.iter().filter(move |broken| broken.folder == folder)
+    }
+
+    /// Whether a name that no document defines may be defined in a broken file: its text holds the name.
+    pub fn may_be_in_broken(&self, folder: Folder, name: &str) -> bool {
+        self.broken(folder).any(|broken| broken.file.text.is_empty() || broken.file.text.contains(name))
+    }
+
+    /// Whether all between a place and an offset in the same file could be read.
+    pub fn is_whole(&self, from: &crate::source::Span, end: usize) -> bool {
+        let broken = self.broken.iter().filter(|broken| broken.file == from.file);
+        !broken.flat_map(|broken| &broken.places).any(|place| (from.start..end).contains(place))
     }
 }
 
 struct Reader<'a> {
     project: &'a Project,
     problems: &'a mut Problems,
-    incomplete: &'a mut Vec<Folder>,
+    broken: &'a mut Vec<Broken>,
 }
 
 impl Reader<'_> {
     fn folder<T: Decode + Send>(&mut self, folder: Folder) -> Vec<T> {
-        let before = self.problems.len();
-        let documents = self.files(folder);
-        if self.problems.len() > before {
-            self.incomplete.push(folder);
-        }
-        documents
-    }
-
-    fn files<T: Decode + Send>(&mut self, folder: Folder) -> Vec<T> {
         let files = match self.project.files(folder) {
             Ok(files) => files,
             Err((path, error)) => {
                 let problem = format!("cannot read the directory {}: {error}", path.display());
                 self.problems.push(Problem::new(problem));
+                self.broken.push(Broken {
+                    folder,
+                    file: SourceFile::inline(folder.name(), ""),
+                    places: Vec::new(),
+                });
                 return Vec::new();
             }
         };
         let mut documents = Vec::new();
-        for (document, found) in in_parallel(&files, |relative| read_one::<T>(self.project, relative)) {
+        for (document, file, found) in in_parallel(&files, |relative| read_one::<T>(self.project, relative)) {
             documents.extend(document);
+            if !found.is_empty() {
+                let places = found.iter().filter_map(|problem| Some(problem.span.as_ref()?.start)).collect();
+                self.broken.push(Broken { folder, file, places });
+            }
             self.problems.extend(found);
         }
         documents
@@ -141,46 +172,15 @@ fn uploads_of(steps: &[Step], project: &Project, problems: &mut Problems) {
     }
 }
 
-fn read_one<T: Decode>(project: &Project, relative: &Path) -> (Option<T>, Problems) {
+fn read_one<T: Decode>(project: &Project, relative: &Path) -> (Option<T>, Arc<SourceFile>, Problems) {
     let mut problems = Problems::default();
-    let document = match SourceFile::read(&project.root.join(relative), relative) {
-        Ok(file) => parse::<T>(&file, &mut problems),
+    match SourceFile::read(&project.root.join(relative), relative) {
+        Ok(file) => (parse::<T>(&file, &mut problems), file, problems),
         Err(problem) => {
             problems.push(problem);
-            None
+            (None, SourceFile::inline(&relative.to_string_lossy(), ""), problems)
         }
-    };
-    (document, problems)
-}
-
-/// Parsing is most of the time before a plan; the results come in the order of the files.
-fn in_parallel<R: Send>(files: &[PathBuf], read: impl Fn(&Path) -> R + Sync) -> Vec<R> {
-    let workers =
-        std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(files.len().max(1));
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let mut done = Vec::new();
-        while let Some((index, file)) = {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            files.get(index).map(|file| (index, file))
-        } {
-            done.push((index, read(file)));
-        }
-        done
-    };
-    let mut all: Vec<(usize, R)> = std::thread::scope(|scope| {
-        let handles: Vec<_> = (1..workers).map(|_| scope.spawn(work)).collect();
-        let mut all = work();
-        for handle in handles {
-            match handle.join() {
-                Ok(done) => all.extend(done),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
-        all
-    });
-    all.sort_by_key(|(index, _)| *index);
-    all.into_iter().map(|(_, result)| result).collect()
+    }
 }
 
 /// One file into one document.

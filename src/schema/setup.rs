@@ -1,6 +1,7 @@
 //! `setups/*.yaml`: models and environment that any suite can run with.
 
-use super::decode::{Scalar, Table, record};
+use super::decode::{Scalar, Table};
+use super::record::record;
 use crate::source::Located;
 
 record! {

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::decode::{Scalar, Table, record};
+use super::decode::{Scalar, Table};
+use super::record::record;
 use crate::source::Located;
 
 record! {

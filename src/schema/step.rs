@@ -3,8 +3,12 @@
 use std::time::Duration;
 
 use super::check::{PlainCheck, PlainKeep};
-use super::decode::{Decode, Fields, Table, record, wrong_kind};
-use crate::source::nearest::suggestion;
+use serde_json::json;
+
+use super::decode::{Decode, Table};
+use super::record::{Entries, Fields, forms, mapping_of, record, tagged, words};
+use super::shape::{Definitions, Mapping, Shape, one_key};
+use crate::check::Name;
 use crate::source::{Located, Node, NodeValue, Problems, Span};
 
 /// The keys of a step that name a method.
@@ -26,7 +30,7 @@ pub struct Action {
 }
 
 record! {
-    /// What may stand beside the method.
+    /// All that may stand in a step.
     pub struct StepOptions {
         name: Option<String>,
         query: Table<Node>,
@@ -45,6 +49,7 @@ record! {
         poll: Option<Poll>,
         expect: Vec<Located<PlainCheck>>,
         keep: Table<Located<PlainKeep>>,
+        [flatten action: Option<Action>]
     }
 }
 
@@ -70,24 +75,11 @@ record! {
     }
 }
 
-/// What happens when polling runs out of time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PollTimeout {
-    Fail,
-    Skip,
-}
-
-impl Decode for PollTimeout {
-    const EXPECTED: &'static str = "fail or skip";
-    fn decode(node: &Node, problems: &mut Problems) -> Option<Self> {
-        match &node.value {
-            NodeValue::Text(text) if text == "fail" => Some(Self::Fail),
-            NodeValue::Text(text) if text == "skip" => Some(Self::Skip),
-            _ => {
-                problems.push(wrong_kind::<Self>(node));
-                None
-            }
-        }
+words! {
+    /// What happens when polling runs out of time.
+    pub enum PollTimeout ("fail or skip") {
+        Fail = "fail",
+        Skip = "skip",
     }
 }
 
@@ -119,33 +111,36 @@ record! {
     }
 }
 
+/// A method as the key, a path as its value; at most one of them.
+impl Entries for Option<Action> {
+    fn keys() -> &'static [&'static str] {
+        &METHODS
+    }
+    fn take(fields: &Fields<'_>, problems: &mut Problems) -> Option<Self> {
+        let mut methods = fields.pairs().iter().filter(|(key, _)| METHODS.contains(&key.as_str()));
+        let Some((method, path)) = methods.next() else { return Some(None) };
+        if let Some((second, _)) = methods.next() {
+            let problem = second.problem("a step makes one request");
+            problems.push(problem.label("a second method").other(&method.span, "first here"));
+        }
+        let path = Located::<String>::decode(path, problems)?;
+        Some(Some(Action { method: method.clone(), path }))
+    }
+    fn describe_keys(mapping: &mut Mapping, definitions: &mut Definitions) {
+        for method in METHODS {
+            let docs = "The path that is asked for, a template; the stack's address is put before it.";
+            mapping.shape(method, docs, String::describe(definitions));
+        }
+    }
+}
+
 impl Decode for Step {
     const EXPECTED: &'static str = "a step such as `- get: /v1/models`";
     const ELEMENTS_STAND_ALONE: bool = false;
 
     fn decode(node: &Node, problems: &mut Problems) -> Option<Self> {
-        let known: Vec<&str> = METHODS.iter().chain(StepOptions::KEYS).copied().collect();
-        let fields = Fields::of(node, &known, problems)?;
-        let methods: Vec<&(Located<String>, Node)> =
-            fields.pairs().iter().filter(|(key, _)| METHODS.contains(&key.as_str())).collect();
-        if let [first, second, ..] = methods[..] {
-            let problem = second.0.problem("a step makes one request");
-            problems.push(problem.label("a second method").other(&first.0.span, "first here"));
-        }
-        let action = match methods.first() {
-            Some((method, path)) => {
-                Some(Action { method: method.clone(), path: Located::<String>::decode(path, problems)? })
-            }
-            None => None,
-        };
-        let rest: Vec<_> = fields
-            .pairs()
-            .iter()
-            .filter(|(key, _)| StepOptions::KEYS.contains(&key.as_str()))
-            .cloned()
-            .collect();
-        let rest = Node { value: NodeValue::Map(rest), span: node.span.clone() };
-        let options = StepOptions::decode(&rest, problems)?;
+        let options = StepOptions::decode(node, problems)?;
+        let action = options.action.clone();
         if action.is_some() && !options.steps.is_empty() {
             let problem = node.problem("a step with `steps` makes no request of its own");
             problems.push(problem.help("move the request into `steps`"));
@@ -159,41 +154,41 @@ impl Decode for Step {
         }
         Some(Self { span: node.span.clone(), action, options })
     }
+
+    fn describe(definitions: &mut Definitions) -> Shape {
+        definitions.refer::<Self>("Step", |definitions| {
+            let docs = "One exchange, what is expected of it, and what is kept from it.";
+            mapping_of::<StepOptions>(docs, definitions)
+        })
+    }
 }
 
-/// The single pair of an externally tagged value such as `json: {…}`.
-pub(crate) fn tagged<'a>(
-    node: &'a Node,
-    what: &str,
-    known: &[&str],
-    problems: &mut Problems,
-) -> Option<(&'a Located<String>, &'a Node)> {
-    let fields = Fields::any(node, problems)?;
-    match fields.pairs() {
-        [(key, value)] if known.contains(&key.as_str()) => Some((key, value)),
-        [(key, _)] => {
-            problems
-                .push(key.problem(format!("unknown {what} `{}`", key.value)).help(suggestion(key, known)));
-            None
-        }
-        pairs => {
-            let problem = node.problem(format!("{what}: expected one key, found {}", pairs.len()));
-            problems.push(problem.help(format!("write one of: {}", known.join(", "))));
-            None
-        }
+/// The kinds of bodies.
+const BODIES: &[Name] = &[
+    ("json", "any value; templates in it are filled"),
+    ("jsonl", "a list, each element on a line of its own"),
+    ("text", "text as it is"),
+    ("multipart", "parts by name, each text or a file"),
+];
+
+forms! {
+    /// What each kind of body takes.
+    trait Bodies for Body, BODIES; {
+        "json": Node => Body::Json,
+        "jsonl": Node => Body::Jsonl,
+        "text": Node => Body::Text,
+        "multipart": Table<Part> => |parts| Body::Multipart(parts.0),
     }
 }
 
 impl Decode for Body {
     const EXPECTED: &'static str = "a body such as `json: {…}`";
     fn decode(node: &Node, problems: &mut Problems) -> Option<Self> {
-        let (key, value) = tagged(node, "body", &["json", "jsonl", "text", "multipart"], problems)?;
-        match key.as_str() {
-            "json" => Some(Self::Json(value.clone())),
-            "jsonl" => Some(Self::Jsonl(value.clone())),
-            "text" => Some(Self::Text(value.clone())),
-            _ => Table::<Part>::decode(value, problems).map(|table| Self::Multipart(table.0)),
-        }
+        let (key, value) = tagged(node, "body", <Self as Bodies>::FORMS, problems)?;
+        Self::form(key, value, problems)
+    }
+    fn describe(definitions: &mut Definitions) -> Shape {
+        definitions.refer::<Self>("Body", |definitions| one_key(Self::shapes(definitions)))
     }
 }
 
@@ -209,5 +204,8 @@ impl Decode for Part {
             problems.push(node.problem("a file to upload needs exactly one of `text`, `jsonl`, `path`"));
         }
         Some(Self::File(Box::new(file)))
+    }
+    fn describe(definitions: &mut Definitions) -> Shape {
+        json!({"anyOf": [{"type": ["string", "number", "boolean", "null", "array"]}, <FilePart as Decode>::describe(definitions)]})
     }
 }

@@ -1,6 +1,6 @@
 //! `suites/*.yaml`: which cases run together, and the setup they use by default.
 
-use super::decode::record;
+use super::record::record;
 use crate::source::Located;
 
 record! {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 pub mod nearest;
 pub mod node;
+pub mod parallel;
 pub mod problem;
 pub mod project;
 mod scalar;
@@ -78,6 +79,9 @@ impl Span {
                 break;
             }
             lines.push(format!("{:>5} | {text}", line + offset));
+        }
+        while lines.len() > 1 && lines.last().is_some_and(|last| last.ends_with("| ")) {
+            lines.pop();
         }
         lines.join("\n")
     }

@@ -133,10 +133,16 @@ impl Problems {
         if self.0.is_empty() { Ok(value) } else { Err(self) }
     }
 
-    /// All problems as printed, in the order of files and lines, with a count at the end.
-    pub fn render(&self, color: bool) -> String {
+    /// All problems in the order of files and lines.
+    pub fn sorted(&self) -> Vec<&Problem> {
         let mut sorted: Vec<&Problem> = self.0.iter().collect();
         sorted.sort_by(|a, b| place(a).cmp(&place(b)));
+        sorted
+    }
+
+    /// All problems as printed, sorted, with a count at the end.
+    pub fn render(&self, color: bool) -> String {
+        let sorted = self.sorted();
         let mut text = sorted.iter().map(|p| p.render(color)).collect::<Vec<_>>().join("\n\n");
         let count =
             if sorted.len() == 1 { "1 problem".to_owned() } else { format!("{} problems", sorted.len()) };

@@ -1,0 +1,111 @@
+//! `runner check`: everything that can be wrong with a project, without running anything; `runner schema`: what its
+//! files may look like.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::Loaded;
+use super::args::{ColorChoice, ListFormat};
+use super::exit::ExitStatus;
+use super::machine::Machine;
+use super::options;
+use crate::plan::{Inputs, Selection, build, lint, resolve};
+use crate::report::text::count;
+use crate::schema::FileKind;
+use crate::source::{Problem, Problems};
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct CheckArgs {
+    /// Form of the report
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: ListFormat,
+    /// When to use colours
+    #[arg(long, value_enum, default_value = "auto")]
+    pub color: ColorChoice,
+    /// The project [default: the nearest directory upwards with suites/ and test_cases/]
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct SchemaArgs {
+    /// The kind of file, by the folder it lies in
+    #[arg(value_parser = FileKind::ALL.map(FileKind::name))]
+    pub kind: String,
+}
+
+/// Prints the JSON Schema of a kind of file.
+pub(super) fn schema(args: &SchemaArgs) -> Result<ExitStatus, String> {
+    let kind = FileKind::of(&args.kind).ok_or("a kind that the arguments know is unknown here")?;
+    let text = serde_json::to_string_pretty(&kind.schema()).map_err(|error| error.to_string())?;
+    anstream::println!("{text}");
+    Ok(ExitStatus::Passed)
+}
+
+/// Checks the whole project and prints what is wrong.
+pub(super) fn check(args: &CheckArgs, machine: &Machine, loaded: &Loaded) -> ExitStatus {
+    if loaded.project.is_none() {
+        anstream::eprintln!("{}", super::NO_PROJECT);
+        return ExitStatus::Usage;
+    }
+    let documents = &loaded.documents;
+    let mut problems = loaded.problems.clone();
+    let plans = every_plan(loaded, &mut problems);
+    lint::documents(documents, &loaded.parameters, &mut problems);
+    let cases = documents.cases.iter().map(|file| file.cases.len()).sum();
+    let checked = [
+        (documents.suites.len(), "suite"),
+        (documents.setups.len(), "setup"),
+        (documents.stacks.len(), "stack"),
+        (cases, "case"),
+        (plans, "plan"),
+    ];
+    let wrong = !problems.is_empty();
+    match args.format {
+        ListFormat::Json => {
+            let mut report: serde_json::Map<String, Value> =
+                checked.iter().map(|(number, what)| (format!("{what}s"), json!(number))).collect();
+            report.insert("problems".to_owned(), problems.sorted().into_iter().map(problem).collect());
+            anstream::println!("{:#}", Value::Object(report));
+        }
+        ListFormat::Text if wrong => {
+            let color = options::color(args.color, machine, machine.stderr_is_terminal);
+            anstream::eprintln!("{}", problems.render(color));
+        }
+        ListFormat::Text => {
+            let checked: Vec<String> = checked.iter().map(|(number, what)| count(*number, what)).collect();
+            anstream::println!("{}: nothing is wrong", checked.join(", "));
+        }
+    }
+    if wrong { ExitStatus::Usage } else { ExitStatus::Passed }
+}
+
+/// Plans every suite with every setup, and without either; how many there were.
+fn every_plan(loaded: &Loaded, problems: &mut Problems) -> usize {
+    let documents = &loaded.documents;
+    let suites = documents.suites.iter().map(|suite| Some(suite.name.value.clone()));
+    let suites: Vec<_> = suites.chain([None]).collect();
+    let setups = documents.setups.iter().map(|setup| Some(setup.name.value.clone()));
+    let setups: Vec<_> = setups.chain([None]).collect();
+    for suite in &suites {
+        for setup in &setups {
+            let inputs = Inputs { suite: suite.clone(), setup: setup.clone(), ..Inputs::default() };
+            let settings = resolve::resolve(documents, &loaded.parameters, &inputs, problems);
+            if let Err(more) = build(documents, &settings, &Selection::default()) {
+                problems.extend(more);
+            }
+        }
+    }
+    suites.len() * setups.len()
+}
+
+fn problem(problem: &Problem) -> Value {
+    let place = problem.span.as_ref().map(|span| (span.file.path.display().to_string(), span.line_column()));
+    let (file, line, column) = match place {
+        Some((file, (line, column))) => (Some(file), Some(line), Some(column)),
+        None => (None, None, None),
+    };
+    json!({"message": problem.message, "file": file, "line": line, "column": column, "help": problem.help})
+}
