@@ -26,6 +26,8 @@
 //! - An unregistered tool group's tools are forgotten; upstream finds them until it ends. All pages of an MCP server's
 //!   list are read, and a tool may answer with a picture; upstream reads one page and fails.
 //! - A shield whose provider cannot run here is not registered.
+//! - A response is stored before its last event is sent, so that who has seen its end also finds it.
+//! - An agent's documents are texts; none is fetched from an address.
 //!
 //! Invariant: nothing here knows of cases, plans or recordings, and nothing connects anywhere but to the
 //! configured providers, to MCP servers, to the documents a request gives to the RAG tool and, for Ollama and
