@@ -38,12 +38,14 @@ events = [json.loads(line) for line in open(report, encoding="utf-8")]
 ran = {e["upstream"] for e in events if e["event"] == "trial_finished" and e["outcome"] != "skipped"}
 finished = next(e for e in events if e["event"] == "run_finished")
 rows = [line.rstrip("\n").split("\t") for line in open(verdicts, encoding="utf-8")][1:]
-both = sum(float(row[2]) for row in rows if row[0] in ran)
+judged = {row[0]: float(row[2]) for row in rows if row[1] not in ("skipped", "n/a")}
+both = sum(seconds for test, seconds in judged.items() if test in ran)
 every = sum(float(row[2]) for row in rows)
 trials = finished["seconds"]
 whole = float(ended) - float(began)
-print(f"{suite}: {trials:.0f} s for {len(ran & {row[0] for row in rows})} tests that pytest spent {both:.0f} s in: "
-      f"{trials / both:.2f} of that")
+shared = len(ran & judged.keys())
+print(f"{suite}: {trials:.0f} s for {shared} tests that pytest spent {both:.0f} s in, and for {len(ran) - shared} that it "
+      f"skips or could not judge: {trials / both:.2f} of that")
 print(f"  with the server's start {whole:.0f} s; pytest's whole file {every:.0f} s ({len(rows)} rows)")
 sys.exit(trials * 3 > both)
 PYTHON
