@@ -66,7 +66,7 @@ responses() {
     sed '/^  inference:$/a\  - {provider_id: sentence-transformers, provider_type: "inline::sentence-transformers"}' \
         "$shared/real-stack/run.yaml" >"$config"
     PYTHONPATH=$state/absent:$PYTHONPATH run llama-stack-responses responses real_stack --setup=gpt --stack=llama-stack \
-        "--stack-config=server:$config" --env OLLAMA_URL=http://0.0.0.0:11434 --embedding-dimension=768 \
+        --retries 1 "--stack-config=server:$config" --env OLLAMA_URL=http://0.0.0.0:11434 --embedding-dimension=768 \
         --embedding-model=sentence-transformers/nomic-ai/nomic-embed-text-v1.5
 }
 
@@ -77,7 +77,9 @@ faults in-process || failures=1
     # Fresh state, so that completions stored by an earlier run are not listed by this one.
     export SQLITE_STORE_DIR=$state
     source scripts/real-stack/env.sh
-    real=(--stack=llama-stack "--stack-config=server:$shared/real-stack/run.yaml")
+    # Its MCP client (mcp 1.19) times out now and then where a connection is there at once; upstream's own recordings hold
+    # what came of it ("unhandled errors in a TaskGroup"). A trial that passes only at its second attempt is shown as flaky.
+    real=(--stack=llama-stack "--stack-config=server:$shared/real-stack/run.yaml" --retries 1)
     status=0
     run llama-stack base real_stack --setup=ollama "${real[@]}" || status=1
     faults llama-stack "${real[@]}" || status=1
