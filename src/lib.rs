@@ -20,6 +20,7 @@
 //! | [`record`] | key, canonical JSON, normalisers, store, upstream formats, redaction, proxy |
 //! | [`mcp`] | local MCP servers for the stack under test to call, and what they received |
 //! | [`mutate`] | answers corrupted on purpose, to see what a case lets through |
+//! | [`scoring`] | scores of answers and their sums, without I/O |
 //! | [`stack`] | the in-process stack: run config, routing, one file per API and per provider |
 //! | [`vector`] | vector stores without requests: text of files, chunks, filters, fusion, the SQLite index |
 //! | [`responses`] | the Responses API without I/O: input to chat messages, chunks and tool outcomes to events |
@@ -43,6 +44,7 @@ pub mod record;
 pub mod report;
 pub mod responses;
 pub mod schema;
+pub mod scoring;
 pub mod secret;
 pub mod source;
 pub mod stack;

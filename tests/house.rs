@@ -21,6 +21,13 @@ const MAY_NOT_IMPORT: [(&str, &[&str]); 14] = [
         "source",
         &["check", "http", "target", "record", "mcp", "stack", "schema", "plan", "exec", "report", "cli"],
     ),
+    (
+        "scoring",
+        &[
+            "check", "http", "target", "record", "mcp", "stack", "source", "schema", "plan", "exec",
+            "report", "cli",
+        ],
+    ),
     // The checks of a case are decoded into the types of `check`.
     ("schema", &["http", "target", "record", "mcp", "stack", "plan", "exec", "report", "cli"]),
     ("plan", &["target", "stack", "exec", "report", "cli"]),

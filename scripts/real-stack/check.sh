@@ -12,7 +12,8 @@ out=$repo/target/real-stack-reports
 # Known to be new enough, whatever `python3` is.
 python=target/real-stack/venv/bin/python
 # What is compared with pytest: in process, the folders whose APIs that stack serves; on the real one everything.
-in_process=(--only agents/ conversations/ files/ inference/ inspect/ providers/ safety/ tool_runtime/ tools/
+in_process=(--only agents/ batches/ conversations/ datasets/ eval/ files/ inference/ inspect/ providers/ safety/ scoring/
+    tool_runtime/ tools/
     vector_io/)
 real_stack=(--least 95)
 

@@ -146,6 +146,7 @@ fn execute(
     for note in &session.notes {
         anstream::eprintln!("note: {note}");
     }
+    let tells_exchanges = reporters.want_exchanges();
     let reporting = std::thread::spawn(move || {
         for event in inbox {
             reporters.on(&event);
@@ -153,7 +154,9 @@ fn execute(
         reporters
     });
     let _ = events.send(Event::RunStarted(info));
-    let context = Arc::new(context(prepared, &mut session, redactor, jobs == 1, events));
+    let mut context = context(prepared, &mut session, redactor, jobs == 1, events);
+    context.tells_exchanges = tells_exchanges;
+    let context = Arc::new(context);
     let on_signal = runtime.spawn(watch_signals(context.clone(), signals));
     let schedule = Schedule { jobs, max_failures: options.max_failures };
     let summary = exec::run(plan.trials, &context, schedule, runtime.handle());
@@ -194,6 +197,7 @@ pub(super) fn context(
         scope_is_known: session.scope_is_known || alone,
         alone: tokio::sync::RwLock::new(()),
         events,
+        tells_exchanges: false,
         stop: Stop::default(),
     }
 }

@@ -1,7 +1,11 @@
 //! `serve`: the in-process stack behind a port of 127.0.0.1.
 
+use std::future::IntoFuture as _;
+use std::time::Duration;
+
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
 
 use super::args::ServeArgs;
 use super::exit::ExitStatus;
@@ -10,7 +14,10 @@ use super::signals::StopSignals;
 use crate::stack::{RunConfig, Stack};
 use crate::target::{StackSource, TargetSpec};
 
-/// Serves until it is told to stop.
+/// How long requests that are being answered when the stack is told to stop may take to end.
+const FINISH_WITHIN: Duration = Duration::from_secs(30);
+
+/// Serves until it is told to stop, and answers then what it was asked before.
 pub(super) fn stack(args: &ServeArgs, machine: &Machine) -> Result<ExitStatus, String> {
     let source = match TargetSpec::parse(&args.stack_config) {
         Ok(TargetSpec::InProcess(source)) => source,
@@ -52,11 +59,25 @@ pub(super) fn stack(args: &ServeArgs, machine: &Machine) -> Result<ExitStatus, S
         }
         let address = listener.local_addr().map_err(|error| error.to_string())?;
         anstream::println!("listening on http://{address}");
-        axum::serve(listener, stack.router())
-            .with_graceful_shutdown(async move { signals.next().await })
-            .await
-            .map_err(|error| error.to_string())?;
-        Ok(ExitStatus::Passed)
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serving = axum::serve(listener, stack.router())
+            .with_graceful_shutdown(async move { drop(stopped.await) })
+            .into_future();
+        tokio::pin!(serving);
+        tokio::select! {
+            ended = &mut serving => return ended.map(|()| ExitStatus::Passed).map_err(|error| error.to_string()),
+            () = signals.next() => {}
+        }
+        // From here on nobody new is let in.
+        drop(stop);
+        tokio::select! {
+            ended = &mut serving => return ended.map(|()| ExitStatus::Passed).map_err(|error| error.to_string()),
+            () = tokio::time::sleep(FINISH_WITHIN) => {}
+            // Asked twice, it does not wait any longer.
+            () = signals.next() => {}
+        }
+        anstream::eprintln!("error: stopped while requests were still being answered");
+        Ok(ExitStatus::Interrupted)
     })
 }
 

@@ -34,6 +34,8 @@ pub struct RunContext {
     /// Trials take it shared; one that must be the only cause of provider traffic takes it alone.
     pub alone: RwLock<()>,
     pub events: Sender<Event>,
+    /// Whether every exchange with the stack is told as an event.
+    pub tells_exchanges: bool,
     pub stop: Stop,
 }
 

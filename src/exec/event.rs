@@ -3,14 +3,24 @@
 use std::time::Duration;
 
 use crate::plan::template::FillError;
+use crate::record::structure::Structure;
 use crate::source::Span;
 
 /// One thing that happened.
 #[derive(Debug, Clone)]
 pub enum Event {
     RunStarted(RunInfo),
-    TrialStarted { id: String },
-    StepFinished { id: String, step: usize, passed: bool, took: Duration },
+    TrialStarted {
+        id: String,
+    },
+    StepFinished {
+        id: String,
+        step: usize,
+        passed: bool,
+        took: Duration,
+    },
+    /// A request to the stack was answered; told only when somebody asked for it.
+    Exchanged(Box<ExchangeReport>),
     TrialFinished(Box<TrialReport>),
     RunFinished(Summary),
 }
@@ -175,6 +185,20 @@ pub struct ProviderUse {
     pub file: Option<String>,
     /// For a miss: provider, method, path and body of the request, so that `recordings why` can explain it.
     pub request: Option<serde_json::Value>,
+}
+
+/// A request to the stack under test, and what its answer is made of.
+#[derive(Debug, Clone)]
+pub struct ExchangeReport {
+    /// The trial's.
+    pub id: String,
+    /// `file:line` of the step.
+    pub place: String,
+    pub method: String,
+    /// With its query.
+    pub path: String,
+    pub took: Duration,
+    pub answer: Structure,
 }
 
 /// One finished trial.

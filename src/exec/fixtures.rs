@@ -302,6 +302,7 @@ fn step_context<'a>(
         tap: None,
         slot: None,
         servers,
+        exchanges: context.tells_exchanges.then_some(&context.events),
         // The stage's own limit comes first, and names the step.
         timeout: limit * 2,
     }

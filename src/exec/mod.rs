@@ -2,6 +2,7 @@
 
 pub mod context;
 pub mod event;
+mod exchange;
 pub mod facts;
 pub mod fixtures;
 pub mod hint;
@@ -14,6 +15,7 @@ mod step;
 mod tap;
 pub mod traffic;
 mod trial;
+mod wiring;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

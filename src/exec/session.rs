@@ -5,15 +5,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::traffic::Traffic;
+use super::wiring::{Address, Wiring, replay_env, start_proxy, wire, wired_name};
 use crate::http::client::{Transport, TransportError};
 use crate::http::{HeaderMap, Method, Request};
 use crate::plan::expression::Scope;
 use crate::plan::template::{FillError, Template};
-use crate::record::{self, Mode, ProviderUpstream, Proxy, ProxyOptions, ReplaySpeed};
+use crate::record::{self, Mode, ReplaySpeed};
 use crate::schema::StackDefinition;
 use crate::schema::case::TargetKind;
 use crate::source::Problems;
-use crate::stack::{ConfigError, OFFLINE, RunConfig, Stack, StackError};
+use crate::stack::{ConfigError, RunConfig, Stack, StackError};
 use crate::target::{self, LaunchSpec, Running, StackSource, StartError, TargetSpec};
 
 /// How long a stack may take to answer when its definition does not say.
@@ -170,7 +171,7 @@ impl Session {
                 .provider_addresses()
                 .map(|provider| (wired_name(provider.provider_id).to_owned(), Address::of(provider.url)))
                 .collect();
-            let upstreams = addresses.iter().map(|(name, at)| at.upstream(name, &env, None)).collect();
+            let upstreams = addresses.iter().map(|(name, at)| at.upstream(name, None)).collect();
             let proxy = start_proxy(&spec, upstreams).await?;
             for (provider, (name, at)) in config.provider_addresses().zip(&addresses) {
                 *provider.url = format!("{}{}", proxy.url(name), at.path);
@@ -227,9 +228,20 @@ impl Session {
         let state = tempfile::Builder::new().prefix("runner-").tempdir().map_err(|error| {
             SessionError::Io(format!("cannot make a directory for the server's state: {error}"))
         })?;
-        let (env, traffic) = wire(&spec).await?;
         let path = spec.root.join(config);
-        let config = if path.is_file() { path.display().to_string() } else { config.to_owned() };
+        let file = path.is_file().then_some(path);
+        let Wiring { env, traffic, rewritten } = wire(&spec, file.as_deref()).await?;
+        let config = match (rewritten, file) {
+            (Some(text), _) => {
+                let copy = state.path().join("run.yaml");
+                std::fs::write(&copy, text).map_err(|error| {
+                    SessionError::Io(format!("the copy {} cannot be written: {error}", copy.display()))
+                })?;
+                copy.display().to_string()
+            }
+            (None, Some(path)) => path.display().to_string(),
+            (None, None) => config.to_owned(),
+        };
         let values = [
             ("config", config),
             ("port", port.to_string()),
@@ -281,104 +293,6 @@ fn read_config(root: &Path, path: &Path) -> Result<String, SessionError> {
 fn probe(path: &str) -> Request {
     let (headers, body) = (HeaderMap::new(), bytes::Bytes::new());
     Request { method: Method::GET, path: path.to_owned(), headers, body }
-}
-
-/// A provider's name in recordings. An ad-hoc list may call it `remote::ollama`; elsewhere it is `ollama`.
-fn wired_name(provider_id: &str) -> &str {
-    provider_id.rsplit("::").next().unwrap_or(provider_id)
-}
-
-/// A provider's address: where its host is, and the path that the stack appends to.
-#[derive(Debug, Clone)]
-struct Address {
-    origin: String,
-    path: String,
-}
-
-impl Address {
-    fn of(url: &str) -> Self {
-        let after_scheme = url.find("://").map_or(0, |at| at + 3);
-        let path_at = url[after_scheme..].find('/').map_or(url.len(), |at| after_scheme + at);
-        Self { origin: url[..path_at].to_owned(), path: url[path_at..].trim_end_matches('/').to_owned() }
-    }
-
-    fn upstream(
-        &self,
-        name: &str,
-        env: &BTreeMap<String, String>,
-        key_env: Option<&str>,
-    ) -> ProviderUpstream {
-        let api_key = key_env.and_then(|key| env.get(key)).cloned();
-        ProviderUpstream { name: name.to_owned(), base_url: self.origin.clone(), api_key }
-    }
-}
-
-async fn start_proxy(
-    spec: &SessionSpec<'_>,
-    providers: Vec<ProviderUpstream>,
-) -> Result<Proxy, SessionError> {
-    let options = ProxyOptions {
-        mode: spec.mode,
-        dir: spec.recordings.clone(),
-        providers,
-        setup: spec.setup.clone(),
-        secrets: spec.secrets.clone(),
-        mask_hosts: record::mask_hosts(&spec.env),
-        port: 0,
-        replay_speed: spec.replay_speed,
-    };
-    let proxy = record::start(options).await.map_err(SessionError::Recordings)?;
-    match proxy.problems() {
-        [] => Ok(proxy),
-        problems => {
-            let shown: Vec<String> = problems.iter().map(ToString::to_string).collect();
-            Err(SessionError::BadRecordings(shown))
-        }
-    }
-}
-
-/// In replay, a key that is missing gets a dummy, so that a stack boots with the providers the models need, and
-/// our own stack is told to connect nowhere.
-fn replay_env(spec: &SessionSpec<'_>) -> Vec<(String, String)> {
-    let replays = spec.mode == Mode::Replay;
-    let offline = replays.then(|| (OFFLINE.to_owned(), "1".to_owned()));
-    let missing = |name: &String| spec.env.get(name).is_none_or(String::is_empty);
-    spec.stack
-        .providers
-        .iter()
-        .filter(|(name, _)| replays && spec.wanted_providers.contains(&name.value))
-        .filter_map(|(_, wiring)| wiring.key_env.clone().filter(missing))
-        .map(|key| (key, "replay-needs-no-key".to_owned()))
-        .chain(offline)
-        .collect()
-}
-
-/// Puts the proxy in front of every provider that the stack will use, through the variables it reads.
-async fn wire(spec: &SessionSpec<'_>) -> Result<(Vec<(String, String)>, Traffic), SessionError> {
-    let mut child: BTreeMap<String, String> = spec.env.clone();
-    child.extend(replay_env(spec));
-    if spec.mode == Mode::Live {
-        return Ok((child.into_iter().collect(), Traffic::unseen()));
-    }
-    let mut wired = Vec::new();
-    for (name, wiring) in spec.stack.providers.iter() {
-        let Some(variable) = &wiring.url_env else { continue };
-        let given = child.get(variable).filter(|value| !value.is_empty()).cloned();
-        // Without its address variable a provider is used only when it is reached by a key.
-        let hosted =
-            wiring.key_env.as_ref().is_some_and(|key| child.get(key).is_some_and(|value| !value.is_empty()));
-        let fallback = wiring.default.as_ref().filter(|_| hosted).map(|url| url.value.clone());
-        if let Some(url) = given.or(fallback) {
-            wired.push((name.value.clone(), variable.clone(), Address::of(&url), wiring.key_env.clone()));
-        }
-    }
-    let upstreams =
-        wired.iter().map(|(name, _, at, key)| at.upstream(name, &child, key.as_deref())).collect();
-    let proxy = start_proxy(spec, upstreams).await?;
-    for (name, variable, at, _) in &wired {
-        child.insert(variable.clone(), format!("{}{}", proxy.url(name), at.path));
-    }
-    Ok((child.into_iter().collect(), Traffic::seen_by(proxy)))
 }
 
 fn launch_spec(
@@ -442,21 +356,5 @@ mod tests {
         assert_eq!(launch.command, ["serve", "1234"]);
         let last = launch.env.iter().rev().find(|(name, _)| name == MODE_VARIABLE);
         assert_eq!(last.map(|(_, value)| value.as_str()), Some("live"));
-    }
-
-    #[test]
-    fn a_provider_s_type_as_its_id_is_a_name_for_the_proxy() {
-        assert_eq!(wired_name("remote::ollama"), "ollama");
-        assert_eq!(wired_name("ollama"), "ollama");
-    }
-
-    #[test]
-    fn an_address_is_cut_into_host_and_path() {
-        let cut = |url| {
-            let address = Address::of(url);
-            (address.origin, address.path)
-        };
-        assert_eq!(cut("http://0.0.0.0:11434"), ("http://0.0.0.0:11434".into(), String::new()));
-        assert_eq!(cut("https://api.openai.com/v1/"), ("https://api.openai.com".into(), "/v1".into()));
     }
 }

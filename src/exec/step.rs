@@ -1,14 +1,15 @@
 //! One step: send, keep, judge; repeated over a list or until it holds.
 
 use std::collections::BTreeMap;
+use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::event::{Failure, FailureKind};
-use super::request;
+use super::event::{Event, Failure, FailureKind};
 use super::tap::{Slot, Tap};
 use super::traffic::Traffic;
+use super::{exchange, request};
 use crate::check::{Check, Mismatch, Seen, evaluate, take};
 use crate::http::client::{Transport, TransportError};
 use crate::http::{BodyEnd, HeaderMap, Request, Response, curl};
@@ -37,6 +38,8 @@ pub(super) struct StepContext<'a> {
     pub tap: Option<&'a Tap>,
     /// Which of the trial's exchanges this is, for the tap.
     pub slot: Option<Slot>,
+    /// Is told of every exchange.
+    pub exchanges: Option<&'a Sender<Event>>,
     /// For a request that names no time-out of its own.
     pub timeout: Duration,
 }
@@ -249,7 +252,7 @@ async fn attempt(
     let heard: Vec<usize> = context.servers.values().map(crate::mcp::Log::len).collect();
     let exchange = match &plan.request {
         None => None,
-        Some(request) => match exchange(request, plan, scope, context).await {
+        Some(request) => match exchanged(request, plan, scope, context).await {
             Ok(exchange) => Some(exchange),
             Err(failure) => return (StepEnd::Failed(vec![*failure]), None),
         },
@@ -282,7 +285,7 @@ fn readable(mut failures: Vec<Failure>) -> Vec<Failure> {
     failures
 }
 
-async fn exchange(
+async fn exchanged(
     request: &RequestPlan,
     plan: &StepPlan,
     scope: &Scope,
@@ -301,6 +304,7 @@ async fn exchange(
             Err(Box::new(failed))
         }
         Ok(response) => {
+            exchange::tell(context.exchanges, context.trial, &plan.span, &made, &response);
             let response = match (context.tap, context.slot) {
                 (Some(tap), Some(slot)) => tap.pass(slot, response, &plan.span),
                 _ => response,
@@ -480,6 +484,7 @@ mod tests {
             servers: &BTreeMap::new(),
             tap: None,
             slot: None,
+            exchanges: None,
             timeout: Duration::from_secs(1),
         };
         let mut known = scope(json!({}));

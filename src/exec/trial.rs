@@ -181,6 +181,7 @@ async fn steps(
         servers: &given.servers,
         tap,
         slot: None,
+        exchanges: context.tells_exchanges.then_some(&context.events),
         // The trial's own limit comes first, and names the step.
         timeout: limit * 2,
     };

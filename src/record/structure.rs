@@ -13,7 +13,7 @@ use crate::http::sse::DONE;
 type Shape = BTreeMap<String, BTreeSet<&'static str>>;
 
 /// The structure of one answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Structure {
     pub status: u16,
     /// Without parameters.

@@ -79,7 +79,7 @@ impl Console {
                 self.show_running();
                 Ok(())
             }
-            Event::StepFinished { .. } => Ok(()),
+            Event::StepFinished { .. } | Event::Exchanged(_) => Ok(()),
             Event::TrialFinished(report) => {
                 self.running.retain(|id| *id != report.id);
                 self.bar.inc(1);

@@ -9,18 +9,40 @@ use crate::exec::event::{Event, Failure, ProviderUse, ShardInfo};
 /// Version of the lines' shape; it grows when a key changes its meaning.
 pub(crate) const FORMAT: u32 = 1;
 
+/// Which events are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lines {
+    /// What became of trials and their steps.
+    Trials,
+    /// What each answer of the stack was made of.
+    Exchanges,
+}
+
 /// Writes each event as it comes, flushed, so that a killed run leaves what it knew.
 #[derive(Debug)]
 pub struct Jsonl<W: Write> {
     out: W,
+    lines: Lines,
 }
 
 impl<W: Write> Jsonl<W> {
-    pub fn new(out: W) -> Self {
-        Self { out }
+    pub fn new(out: W, lines: Lines) -> Self {
+        Self { out, lines }
+    }
+
+    pub fn lines(&self) -> Lines {
+        self.lines
     }
 
     pub fn on(&mut self, event: &Event) -> std::io::Result<()> {
+        let wanted = match event {
+            Event::RunStarted(_) => true,
+            Event::Exchanged(_) => self.lines == Lines::Exchanges,
+            _ => self.lines == Lines::Trials,
+        };
+        if !wanted {
+            return Ok(());
+        }
         writeln!(self.out, "{}", line(event))?;
         self.out.flush()
     }
@@ -38,6 +60,18 @@ fn line(event: &Event) -> Value {
         Event::TrialStarted { id } => json!({"event": "trial_started", "id": id}),
         Event::StepFinished { id, step, passed, took } => {
             json!({"event": "step_finished", "id": id, "step": step, "passed": passed, "seconds": took.as_secs_f64()})
+        }
+        Event::Exchanged(exchange) => {
+            let mut line = json!({
+                "event": "exchange", "id": exchange.id, "place": exchange.place, "method": exchange.method,
+                "path": exchange.path, "seconds": exchange.took.as_secs_f64(),
+            });
+            // Keys of its own: status, media type, whether it was cut, events in order, fields with their types.
+            let answer = serde_json::to_value(&exchange.answer).unwrap_or_default();
+            if let (Some(line), Value::Object(answer)) = (line.as_object_mut(), answer) {
+                line.extend(answer);
+            }
+            line
         }
         Event::TrialFinished(report) => json!({
             "event": "trial_finished", "id": report.id, "outcome": report.outcome.word(),

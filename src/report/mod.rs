@@ -20,7 +20,7 @@ use crate::exec::event::{Event, RunInfo, Summary, TrialReport};
 use crate::source::nearest::suggestion;
 use console::Console;
 use github::Github;
-use jsonl::Jsonl;
+use jsonl::{Jsonl, Lines};
 
 /// A file report, as `--report KIND=PATH` or `--report PATH.ext` names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub struct ReportSpec {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReportKind {
     Jsonl,
+    /// JSON Lines of what each answer of the stack was made of.
+    Exchanges,
     Junit,
     Markdown,
     Ctrf,
@@ -40,11 +42,12 @@ pub enum ReportKind {
 }
 
 impl ReportKind {
-    pub const NAMES: [&str; 5] = ["jsonl", "junit", "markdown", "ctrf", "tap"];
+    pub const NAMES: [&str; 6] = ["jsonl", "exchanges", "junit", "markdown", "ctrf", "tap"];
 
     fn of(name: &str) -> Option<Self> {
         match name {
             "jsonl" | "ndjson" => Some(Self::Jsonl),
+            "exchanges" => Some(Self::Exchanges),
             "junit" | "xml" => Some(Self::Junit),
             "markdown" | "md" => Some(Self::Markdown),
             "ctrf" | "json" => Some(Self::Ctrf),
@@ -98,7 +101,8 @@ impl Reporters {
             let file = create(&spec.path)
                 .map_err(|e| format!("cannot write the report {}: {e}", spec.path.display()))?;
             match spec.kind {
-                ReportKind::Jsonl => lines.push(Jsonl::new(BufWriter::new(file))),
+                ReportKind::Jsonl => lines.push(Jsonl::new(BufWriter::new(file), Lines::Trials)),
+                ReportKind::Exchanges => lines.push(Jsonl::new(BufWriter::new(file), Lines::Exchanges)),
                 _ => at_end.push(spec.clone()),
             }
         }
@@ -111,6 +115,11 @@ impl Reporters {
             problems: Vec::new(),
             github: None,
         })
+    }
+
+    /// Whether anything here writes down exchanges.
+    pub fn want_exchanges(&self) -> bool {
+        self.lines.iter().any(|lines| lines.lines() == Lines::Exchanges)
     }
 
     pub fn on(&mut self, event: &Event) {
@@ -167,8 +176,10 @@ fn render(
         }
         ReportKind::Ctrf => format!("{:#}\n", ctrf::render(info, trials, summary)),
         ReportKind::Tap => tap::render(trials),
-        // JSON Lines are written as the run goes on.
-        ReportKind::Markdown | ReportKind::Jsonl => markdown::render(info, trials, summary),
+        // Both kinds of JSON Lines are written as the run goes on.
+        ReportKind::Markdown | ReportKind::Jsonl | ReportKind::Exchanges => {
+            markdown::render(info, trials, summary)
+        }
     })
 }
 

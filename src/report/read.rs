@@ -200,7 +200,7 @@ mod tests {
 
     fn lines(events: &[Event]) -> String {
         let mut out = Vec::new();
-        let mut jsonl = Jsonl::new(&mut out);
+        let mut jsonl = Jsonl::new(&mut out, crate::report::jsonl::Lines::Trials);
         for event in events {
             jsonl.on(event).unwrap();
         }

@@ -3,7 +3,7 @@
 use super::config::{Configured, Env, RunConfig, StoreConfig, find_api};
 use super::config_error::ConfigError;
 use super::config_provider::Provider;
-use super::{catalog, env_syntax};
+use super::{catalog, dependencies, env_syntax};
 use serde_json::{Map, Value};
 use std::path::PathBuf;
 
@@ -36,10 +36,12 @@ impl RunConfig {
             }
             providers.push(provider);
         }
+        let apis: Vec<String> = providers.iter().map(|provider| provider.api.to_owned()).collect();
+        dependencies::check(&apis, &providers, &format!("stack `{spec}`"))?;
         let folder = env.get("SQLITE_STORE_DIR").filter(|folder| !folder.is_empty());
         Ok(Self {
             image_name: "distro-test".to_owned(),
-            apis: providers.iter().map(|provider| provider.api.to_owned()).collect(),
+            apis,
             providers,
             models: Vec::new(),
             store: folder.map_or(StoreConfig::Memory, |folder| {

@@ -1,10 +1,9 @@
 //! Putting a streamed chat completion together, so that it can be stored.
 
-use super::Shared;
+use super::{Shared, time};
 use indexmap::IndexMap;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Gathers the events of one chat completion. Storing happens when it is dropped: at the end of the stream, after
 /// a failure, and when the client went away.
@@ -60,11 +59,10 @@ impl Assembler {
     }
 
     fn completion(&self) -> Option<Value> {
-        let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
         Some(json!({
             "id": self.id.as_ref()?,
             "choices": self.choices.iter().map(|(index, choice)| choice.to_json(*index)).collect::<Vec<_>>(),
-            "created": self.created.unwrap_or_else(now),
+            "created": self.created.unwrap_or_else(time::now),
             "model": self.model,
         }))
     }

@@ -6,7 +6,7 @@ use super::caller::{self, Caller};
 use super::client::Remote;
 use super::errors::{ApiError, json_response};
 use super::events::truthy;
-use super::fields::{self, Ty};
+use super::fields;
 use super::models::{Model, ModelKind};
 use super::outbound::{self, CHAT_ORDER};
 use super::relay::{self, Opened};
@@ -42,7 +42,7 @@ pub(crate) async fn complete(
     caller: &Caller,
     params: Map<String, Value>,
 ) -> Result<Value, ApiError> {
-    answer(shared, caller, checked(params)?).await
+    answer(shared, caller, fields::checked(&request_types::CHAT, params)?).await
 }
 
 /// As [`complete`], event by event: [`Opened::next`] yields the chunks. The parameters must say `"stream": true`.
@@ -52,15 +52,7 @@ pub(crate) async fn stream(
     caller: &Caller,
     params: Map<String, Value>,
 ) -> Result<Opened, ApiError> {
-    open(shared, caller, checked(params)?).await
-}
-
-fn checked(params: Map<String, Value>) -> Result<Map<String, Value>, ApiError> {
-    match fields::check(&Ty::Model(&request_types::CHAT), &params.into(), &[]) {
-        Ok(Value::Object(params)) => Ok(params),
-        Ok(_) => Err(ApiError::Internal("checked parameters are no object".into())),
-        Err(issues) => Err(ApiError::Issues(issues)),
-    }
+    open(shared, caller, fields::checked(&request_types::CHAT, params)?).await
 }
 
 async fn answer(

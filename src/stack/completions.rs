@@ -9,8 +9,8 @@ use super::models::ModelKind;
 use super::outbound::{self, COMPLETION_ORDER};
 use super::relay::{self, Opened};
 use super::remotes::Call;
-use super::request_types;
 use super::shapes::{COMPLETION, shaped};
+use super::{fields, request_types};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
@@ -30,9 +30,22 @@ pub(crate) async fn create(
     if params.get("stream").is_some_and(truthy) {
         return Ok(relay::respond(stream(shared, caller, params)));
     }
-    let (remote, body) = prepare(&shared, &params)?;
-    let answer = remote.post(PATH, &body, &caller).await?;
-    Ok(json_response(StatusCode::OK, &outbound::with_id(remote, shaped(&COMPLETION, answer))))
+    Ok(json_response(StatusCode::OK, &answer(&shared, &caller, &params).await?))
+}
+
+/// Calls a model for another API: what `POST /v1/completions` answers to these parameters.
+pub(crate) async fn complete(
+    shared: &Shared,
+    caller: &Caller,
+    params: Map<String, Value>,
+) -> Result<Value, ApiError> {
+    answer(shared, caller, &fields::checked(&request_types::COMPLETION, params)?).await
+}
+
+async fn answer(shared: &Shared, caller: &Caller, params: &Map<String, Value>) -> Result<Value, ApiError> {
+    let (remote, body) = prepare(shared, params)?;
+    let answer = remote.post(PATH, &body, caller).await?;
+    Ok(outbound::with_id(remote, shaped(&COMPLETION, answer)))
 }
 
 async fn stream(shared: Arc<Shared>, caller: Caller, params: Map<String, Value>) -> Result<Opened, ApiError> {

@@ -6,7 +6,7 @@
 use super::catalog::{self, Api};
 use super::config_error::ConfigError;
 use super::config_provider::{Provider, ProviderKind};
-use super::env_syntax;
+use super::{dependencies, env_syntax};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -138,10 +138,11 @@ impl RunConfig {
             variable: unset.variable,
         })?;
         let providers = read_providers(&config, &place)?;
-        let apis = match config.get("apis").and_then(Value::as_array) {
+        let apis: Vec<String> = match config.get("apis").and_then(Value::as_array) {
             Some(names) => names.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
             None => providers.iter().map(|provider| provider.api.to_owned()).collect(),
         };
+        dependencies::check(&apis, &providers, file)?;
         Ok(Self {
             image_name: config.get("image_name").and_then(Value::as_str).unwrap_or("custom").to_owned(),
             apis,
@@ -167,7 +168,7 @@ impl RunConfig {
 }
 
 /// The parser's own excerpt is left out: it does not know the file's name.
-fn yaml_error(error: &serde_yaml::Error, file: &str) -> ConfigError {
+pub(crate) fn yaml_error(error: &serde_yaml::Error, file: &str) -> ConfigError {
     let place = error.location().map_or_else(String::new, |at| format!(":{}:{}", at.line(), at.column()));
     let whole = error.without_snippet().to_string();
     let message = whole.split(" at line ").next().unwrap_or(&whole).trim().to_owned();

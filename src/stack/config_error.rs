@@ -29,8 +29,37 @@ pub enum ConfigError {
     DuplicateProvider { place: String, provider_id: String },
     /// A provider that has no address.
     NoAddress { place: String, provider_id: String, field: String },
+    /// Providers whose APIs need others that the configuration lacks.
+    MissingApis {
+        place: String,
+        lacking: Vec<Needs>,
+        /// `api=provider` pairs that would do.
+        add: Vec<String>,
+    },
     /// A distribution that is not built in.
     UnknownDistribution { name: String, known: String, nearest: Option<String> },
+}
+
+/// A provider and the APIs it lacks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Needs {
+    /// `api=provider type`
+    pub provider: String,
+    pub missing: Vec<&'static str>,
+}
+
+impl fmt::Display for Needs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = if self.missing.len() == 1 { "" } else { "s" };
+        write!(f, "{} needs the API{plural} ", self.provider)?;
+        match self.missing.as_slice() {
+            [rest @ .., before, last] => {
+                rest.iter().try_for_each(|api| write!(f, "{api}, "))?;
+                write!(f, "{before} and {last}")
+            }
+            one => f.write_str(&one.concat()),
+        }
+    }
 }
 
 const INSTEAD: &str = "use a real Llama Stack instead: --stack-config=server:<run.yaml> --stack=llama-stack";
@@ -73,6 +102,15 @@ impl fmt::Display for ConfigError {
             }
             Self::NoAddress { place, provider_id, field } => {
                 write!(f, "{place}: provider `{provider_id}` has no address; set `{field}` in its `config`")
+            }
+            Self::MissingApis { place, lacking, add } => {
+                let needs: Vec<String> = lacking.iter().map(ToString::to_string).collect();
+                let is = match lacking.as_slice() {
+                    [Needs { missing, .. }] if missing.len() == 1 => "is",
+                    _ => "are",
+                };
+                let needs = needs.join(", ");
+                write!(f, "{place}: {needs}, which {is} not there; add {}", add.join(","))
             }
             Self::UnknownDistribution { name, known, nearest } => write!(
                 f,

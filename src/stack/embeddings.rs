@@ -55,7 +55,11 @@ impl Shared {
     }
 
     /// The answer to a checked request.
-    async fn embeddings(&self, caller: &Caller, mut params: Map<String, Value>) -> Result<Value, ApiError> {
+    pub(crate) async fn embeddings(
+        &self,
+        caller: &Caller,
+        mut params: Map<String, Value>,
+    ) -> Result<Value, ApiError> {
         let id = params.get("model").and_then(Value::as_str).unwrap_or_default().to_owned();
         let (model, remote) = self.model(&id, ModelKind::Embedding)?;
         refuse(remote, &params)?;

@@ -39,6 +39,8 @@ pub(crate) enum ApiError {
     /// A value the handler cannot accept.
     Value(String),
     NotFound(String),
+    /// The state of what is asked about does not allow it.
+    Conflict(String),
     NotImplemented(String),
     /// A server that the handler had to call wants the caller's credentials.
     Unauthorized(String),
@@ -78,6 +80,7 @@ impl ApiError {
                 StatusCode::BAD_REQUEST
             }
             Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::Conflict(_) => StatusCode::CONFLICT,
             Self::NotImplemented(_) => StatusCode::NOT_IMPLEMENTED,
             Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
             Self::Unreachable(_) => StatusCode::BAD_GATEWAY,
@@ -94,7 +97,7 @@ impl ApiError {
                 json!({"errors": issues.iter().map(Issue::to_json).collect::<Vec<_>>()})
             }
             Self::Value(text) => format!("Invalid value: {text}").into(),
-            Self::NotFound(text) | Self::Unreachable(text) => text.as_str().into(),
+            Self::NotFound(text) | Self::Conflict(text) | Self::Unreachable(text) => text.as_str().into(),
             Self::NotImplemented(text) => format!("Not implemented: {text}").into(),
             Self::Unauthorized(text) => format!("Authentication required: {text}").into(),
             Self::TimedOut(text) => format!("Operation timed out: {text}").into(),

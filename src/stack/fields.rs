@@ -3,7 +3,7 @@
 //!
 //! The declarations are data ([`super::request_types`]); this file interprets them.
 
-use super::errors::Issue;
+use super::errors::{ApiError, Issue};
 use serde_json::{Map, Value};
 
 /// A type of the schema language.
@@ -137,6 +137,18 @@ pub(crate) fn check(ty: &Ty, value: &Value, root: &[&str]) -> Result<Value, Vec<
     match checked {
         Some(value) if checker.issues.is_empty() => Ok(value),
         _ => Err(checker.issues),
+    }
+}
+
+/// Checks parameters that one API hands to another, as the handler's own types do.
+pub(crate) fn checked(
+    model: &'static Model,
+    params: Map<String, Value>,
+) -> Result<Map<String, Value>, ApiError> {
+    match check(&Ty::Model(model), &params.into(), &[]) {
+        Ok(Value::Object(params)) => Ok(params),
+        Ok(_) => Err(ApiError::Internal("checked parameters are no object".into())),
+        Err(issues) => Err(ApiError::Issues(issues)),
     }
 }
 

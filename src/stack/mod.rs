@@ -28,6 +28,8 @@
 //! - A shield whose provider cannot run here is not registered.
 //! - A response is stored before its last event is sent, so that who has seen its end also finds it.
 //! - An agent's documents are texts; none is fetched from an address.
+//! - Parameters of a scoring function that come with a request do not stay for later ones.
+//! - A registration that is refused leaves nothing behind at the provider.
 //!
 //! Invariant: nothing here knows of cases, plans or recordings, and nothing connects anywhere but to the
 //! configured providers, to MCP servers, to the documents a request gives to the RAG tool and, for Ollama and
@@ -41,6 +43,9 @@ mod agent_turn;
 mod agent_types;
 mod agents;
 mod assemble;
+mod batch_input;
+mod batch_run;
+mod batches;
 mod caller;
 mod catalog;
 mod chat;
@@ -51,11 +56,16 @@ mod config_error;
 mod config_provider;
 mod content;
 mod conversations;
+mod data_url;
 mod databricks;
+mod datasets;
+mod dependencies;
 mod documents;
 mod embeddings;
 mod env_syntax;
 mod errors;
+mod eval;
+mod evaluation_types;
 mod events;
 mod fields;
 mod file_search;
@@ -85,11 +95,14 @@ mod response_types;
 mod responses;
 mod routes;
 mod safety;
+mod scoring;
 mod shapes;
 mod shields;
 mod store;
 mod stored;
+mod table;
 mod tgi;
+mod time;
 mod tool_runtime;
 mod toolgroups;
 mod unserved;
@@ -100,6 +113,7 @@ mod vector_stores;
 mod vector_types;
 mod vllm;
 mod web_search;
+mod written;
 
 #[cfg(test)]
 mod mock;
@@ -111,8 +125,10 @@ mod tests;
 mod tool_tests;
 
 pub use config::{Env, OFFLINE, ProviderAddress, RunConfig};
-pub use config_error::ConfigError;
+pub use config_error::{ConfigError, Needs};
+pub use written::{WrittenAddress, redirected, written_addresses};
 
+use batches::Batches;
 use client::Remote;
 use config::{Configured, StoreConfig};
 use config_provider::{Provider, ProviderKind};
@@ -150,6 +166,7 @@ struct Shared {
     /// Nothing that a request names is fetched or called beyond this machine.
     offline: bool,
     tools: Tools,
+    batches: Batches,
     warnings: Mutex<Vec<StackWarning>>,
 }
 
@@ -229,7 +246,6 @@ impl Stack {
             image_name: config.image_name,
             apis: config.apis,
             remotes,
-            providers: config.providers,
             models: Models::default(),
             store,
             documents,
@@ -238,8 +254,11 @@ impl Stack {
             configured: config.configured,
             offline: config.offline,
             tools: Tools::default(),
+            batches: Batches::new(&config.providers),
+            providers: config.providers,
             warnings: Mutex::default(),
         };
+        shared.add_scoring_functions().map_err(unopened)?;
         for input in config.models {
             let (model_id, provider_id) = (input.model_id.clone(), input.provider_id.clone());
             shared.register(input).await.map_err(|error| StackError::Model {

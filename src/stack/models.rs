@@ -7,7 +7,7 @@ use super::config::ModelInput;
 use super::errors::{ApiError, json_response};
 use super::listing::{self, Listed};
 use super::remotes::Dialect;
-use super::{python, request_types};
+use super::{python, request_types, time};
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -15,7 +15,6 @@ use axum::response::{IntoResponse, Response};
 use indexmap::IndexMap;
 use serde_json::{Map, Value, json};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A model that can be called.
 #[derive(Debug, Clone, PartialEq)]
@@ -215,7 +214,7 @@ pub(crate) async fn list(State(shared): State<Arc<Shared>>) -> Response {
 
 /// The list as OpenAI has it.
 pub(crate) async fn openai_list(State(shared): State<Arc<Shared>>) -> Response {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let now = time::now();
     let models = shared.models.all().into_iter().map(
         |model| json!({"id": model.identifier, "object": "model", "created": now, "owned_by": "llama_stack"}),
     );

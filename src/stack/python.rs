@@ -5,6 +5,7 @@
 
 use serde_json::Value;
 use std::fmt::Write;
+use std::ops::Range;
 
 /// `repr(value)`: single quotes where possible, `None`, `True`, `False`.
 pub(crate) fn repr(value: &Value) -> String {
@@ -20,7 +21,18 @@ pub(crate) fn dumps(value: &Value) -> String {
     out
 }
 
-/// `text.capitalize()`: the first letter upper case, all others lower.
+/// The elements that `list[start:end]` takes from a list of this length.
+pub(crate) fn slice(start: i64, end: i64, len: usize) -> Range<usize> {
+    let count = i64::try_from(len).unwrap_or(i64::MAX);
+    let index = |at: i64| {
+        let at = if at < 0 { at.saturating_add(count).max(0) } else { at.min(count) };
+        usize::try_from(at).unwrap_or_default()
+    };
+    let start = index(start);
+    start..index(end).max(start)
+}
+
+/// `text.capitalize()`: the first letter large, the others small.
 pub(crate) fn capitalize(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map_or_else(String::new, |first| {

@@ -1,4 +1,4 @@
-//! What users register with a provider under a name: shields, tool groups.
+//! What users register with a provider under a name: shields, tool groups, datasets, scoring functions, benchmarks.
 //!
 //! Each is one document; its fields are those of the single object, of which a list leaves some out.
 
@@ -24,6 +24,12 @@ pub(crate) static SHIELD: Kind =
     Kind { name: "shield", api: "safety", title: "Safety", unlisted: &["owner", "source"] };
 pub(crate) static TOOL_GROUP: Kind =
     Kind { name: "tool_group", api: "tool_runtime", title: "ToolGroups", unlisted: &["owner", "source"] };
+pub(crate) static DATASET: Kind =
+    Kind { name: "dataset", api: "datasetio", title: "DatasetIO", unlisted: &["owner"] };
+pub(crate) static SCORING_FUNCTION: Kind =
+    Kind { name: "scoring_function", api: "scoring", title: "Scoring", unlisted: &["owner", "source"] };
+pub(crate) static BENCHMARK: Kind =
+    Kind { name: "benchmark", api: "eval", title: "Eval", unlisted: &["owner", "source"] };
 
 impl Shared {
     pub(crate) fn resource(&self, kind: &Kind, id: &str) -> Result<Option<Value>, ApiError> {

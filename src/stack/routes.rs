@@ -2,9 +2,12 @@
 
 use super::errors::json_response;
 use super::{
-    Shared, agents, chat, completions, conversations, embeddings, files, inspect, models, providers,
+    Shared, agents, batches, chat, completions, conversations, datasets, embeddings, eval, files, inspect,
+    models,
 };
-use super::{prompts, rag, safety, shields, stored, tool_runtime, toolgroups, unserved, vector_io};
+use super::{
+    prompts, providers, rag, safety, scoring, shields, stored, tool_runtime, toolgroups, unserved, vector_io,
+};
 use axum::Router;
 use axum::extract::Request;
 use axum::http::StatusCode;
@@ -26,9 +29,13 @@ pub(crate) struct Served {
 /// Every API that is served, in Llama Stack's order. Those that a configuration does not name have no routes.
 pub(crate) static SERVED: &[Served] = &[
     Served { api: "agents", routes: agents::routes, listed: agents::LISTED },
+    Served { api: "batches", routes: batches::routes, listed: batches::LISTED },
+    Served { api: "datasetio", routes: datasets::routes, listed: datasets::LISTED },
+    Served { api: "eval", routes: eval::routes, listed: eval::LISTED },
     Served { api: "inference", routes: inference, listed: INFERENCE },
     Served { api: "vector_io", routes: vector_io::routes, listed: vector_io::LISTED },
     Served { api: "safety", routes: safety, listed: SAFETY },
+    Served { api: "scoring", routes: scoring::routes, listed: scoring::LISTED },
     Served { api: "tool_runtime", routes: tools, listed: TOOLS },
     Served { api: "files", routes: files::routes, listed: files::LISTED },
     Served { api: "conversations", routes: conversations::routes, listed: conversations::LISTED },

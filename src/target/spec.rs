@@ -22,7 +22,7 @@ pub enum TargetSpec {
 /// What an in-process stack is built from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StackSource {
-    /// A built-in distribution, as `starter`.
+    /// A built-in distribution, as `starter` or `starter::run.yaml`.
     Distribution(String),
     /// A `run.yaml`.
     File(PathBuf),
@@ -57,6 +57,11 @@ pub enum TargetSpecError {
         part: String,
     },
     Name(String),
+    /// `starter::other.yaml`: a file of a distribution that is not its run configuration.
+    DistributionFile {
+        name: String,
+        file: String,
+    },
 }
 
 impl TargetSpec {
@@ -110,20 +115,34 @@ fn server(rest: &str) -> Result<TargetSpec, TargetSpecError> {
     if config.is_empty() || config == ":" {
         return Err(TargetSpecError::ServerWithoutConfig);
     }
+    let written = config;
     let number = |port: &str| {
-        let wrong = || TargetSpecError::Port { config: config.to_owned(), port: port.to_owned() };
+        let wrong = || TargetSpecError::Port { config: written.to_owned(), port: port.to_owned() };
         port.parse::<u16>().ok().filter(|number| *number > 0).ok_or_else(wrong)
     };
-    source(config)?;
-    Ok(TargetSpec::Server { config: config.to_owned(), port: port.map(number).transpose()? })
+    let config = match source(config)? {
+        // Whatever it is written like: what the stack's command takes is the name.
+        StackSource::Distribution(name) => name,
+        _ => config.to_owned(),
+    };
+    Ok(TargetSpec::Server { config, port: port.map(number).transpose()? })
 }
 
 fn source(text: &str) -> Result<StackSource, TargetSpecError> {
+    if let Some((name, file)) = text.split_once("::")
+        && is_name(name)
+        && !text.contains('=')
+    {
+        return match file {
+            "run.yaml" => Ok(StackSource::Distribution(name.to_owned())),
+            _ => Err(TargetSpecError::DistributionFile { name: name.to_owned(), file: file.to_owned() }),
+        };
+    }
     if text.ends_with(".yaml") || text.ends_with(".yml") {
         return Ok(StackSource::File(PathBuf::from(text)));
     }
     if text.contains('=') {
-        return match text.split(',').find(|part| !is_pair(part)) {
+        return match text.split([',', ';']).find(|part| !is_pair(part)) {
             Some(part) => Err(TargetSpecError::Pair { text: text.to_owned(), part: part.trim().to_owned() }),
             None => Ok(StackSource::AdHoc(text.to_owned())),
         };
@@ -134,10 +153,14 @@ fn source(text: &str) -> Result<StackSource, TargetSpecError> {
     if text.contains(':') {
         return Err(TargetSpecError::Colon(text.to_owned()));
     }
-    if !text.chars().all(|c| c.is_alphanumeric() || "-_.".contains(c)) {
+    if !is_name(text) {
         return Err(TargetSpecError::Name(text.to_owned()));
     }
     Ok(StackSource::Distribution(text.to_owned()))
+}
+
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || "-_.".contains(c))
 }
 
 fn is_pair(part: &str) -> bool {
@@ -202,6 +225,11 @@ impl fmt::Display for TargetSpecError {
                 "`{text}` cannot be a distribution's name (letters, digits, `-`, `_`, `.`): \
                  for a file, write `./{text}`"
             ),
+            Self::DistributionFile { name, file } => write!(
+                f,
+                "`{file}` of the distribution `{name}` is not built in, only its `run.yaml`: write `{name}` or \
+                 `{name}::run.yaml`, or the path of a file"
+            ),
         }
     }
 }
@@ -241,6 +269,8 @@ mod tests {
     fn servers_take_a_config_and_perhaps_a_port() {
         reads("server:starter", &server("starter", None));
         reads("server:starter:8321", &server("starter", Some(8321)));
+        reads("server:starter::run.yaml", &server("starter", None));
+        reads("server:starter::run.yaml:8321", &server("starter", Some(8321)));
         reads("server:../dir/run.yaml:1", &server("../dir/run.yaml", Some(1)));
         reads("server:inference=remote::ollama", &server("inference=remote::ollama", None));
         reads("server:inference=remote::ollama:8321", &server("inference=remote::ollama", Some(8321)));
@@ -250,6 +280,7 @@ mod tests {
     fn anything_else_runs_in_process() {
         let file = |path: &str| TargetSpec::InProcess(StackSource::File(PathBuf::from(path)));
         reads("starter", &TargetSpec::InProcess(StackSource::Distribution("starter".to_owned())));
+        reads("starter::run.yaml", &TargetSpec::InProcess(StackSource::Distribution("starter".to_owned())));
         reads("run.yaml", &file("run.yaml"));
         reads("a=b/run.yml", &file("a=b/run.yml"));
         reads("./stack", &file("./stack"));
@@ -271,6 +302,10 @@ mod tests {
         refuses("inference=ollama,safety", &["`safety`", "api=provider"]);
         refuses("inference=", &["`inference=`"]);
         refuses("server:inference=", &["`inference=`"]);
+        refuses(
+            "starter::other.yaml",
+            &["`other.yaml` of the distribution `starter`", "`starter::run.yaml`"],
+        );
         refuses("two words", &["`./two words`"]);
         refuses("http://", &["not a usable base address"]);
         refuses("http://h/?a=1", &["neither `?` nor `#`"]);

@@ -7,6 +7,7 @@ mod bad_tree;
 mod bad_usage;
 mod bad_yaml;
 mod check;
+mod composition;
 mod files_and_streams;
 mod fixtures;
 mod interrupt;

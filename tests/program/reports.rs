@@ -69,6 +69,22 @@ fn json_lines() {
     "#);
 }
 
+/// What an answer is made of, not what it says.
+#[test]
+fn exchanges() {
+    let project = reported(&["--report=exchanges=out/x.jsonl", "a::fails"]);
+    let text = project.read("out/x.jsonl");
+    let mut events: Vec<Value> =
+        text.lines().map(|line| serde_json::from_str(line).expect("is JSON")).collect();
+    assert_eq!(events.len(), 2, "{text}");
+    assert_eq!(events[0]["event"], "run_started");
+    events[1]["seconds"] = 0.into();
+    assert_eq!(
+        events[1].to_string(),
+        r#"{"event":"exchange","id":"a::fails","place":"test_cases/a.yaml:11","method":"GET","path":"/v1/version","seconds":0,"status":200,"media_type":"application/json","cut":false,"sequence":[],"shapes":{"":{"$":["object"],"$.version":["string"]}}}"#
+    );
+}
+
 #[test]
 fn junit() {
     let project = reported(&["--report=junit=out"]);

@@ -1,0 +1,217 @@
+#!/usr/bin/env python3
+"""How like a real Llama Stack 0.3.0 the in-process stack is: the same suites over the same recordings.
+
+    faithfulness.py [--suite base|responses ...] [--out DIR] [--reuse] [SELECTOR ...]
+
+Runs each suite in process and against Python's Llama Stack (scripts/real-stack), with `--report jsonl` and
+`--report exchanges`, and prints for every endpoint how many answers were compared and where they differ: status,
+names and types of fields, order of a stream's events. What the answers say is not compared. A trial must end alike on
+both sides. Every difference needs a line in scripts/faithfulness.tsv: `outcome TRIAL` or `shape METHOD ENDPOINT PLACE`,
+where `*` stands for anything, a tab, and the reason.
+
+Exit status: 0 all alike or explained, and at least 97 % of the trials alike; 1 not; 2 the runs could not be made.
+Environment: RUNNER_BIN (a runner that is built), RUNNER_SHARED (recordings; default ../shared).
+"""
+
+import argparse
+import collections
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import typing
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+SHARED = pathlib.Path(os.environ.get("RUNNER_SHARED") or ROOT.parent / "shared").resolve()
+SETUPS = {"base": "ollama", "responses": "gpt"}
+LEAST_ALIKE = 0.97
+
+
+def unusable(message: str) -> typing.NoReturn:
+    print(f"faithfulness: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
+def run(side: str, suite: str, out: pathlib.Path, selectors: list[str]) -> None:
+    runner = os.environ.get("RUNNER_BIN") or str(ROOT / "target/debug/runner")
+    command = [runner, f"--suite={suite}", f"--setup={SETUPS[suite]}", "--quiet", "--inference-mode=replay"]
+    command += [f"--report=jsonl={out / f'{suite}-{side}.jsonl'}", f"--report=exchanges={out / f'{suite}-{side}.exchanges'}"]
+    command += selectors
+    env = {k: v for k, v in os.environ.items() if k != "LLAMA_STACK_CONFIG"}
+    env |= {"LLAMA_STACK_TEST_RECORDING_DIR": str(SHARED / "recordings/llama-stack-0.3.0"), "RUNNER_SHARED": str(SHARED)}
+    with tempfile.TemporaryDirectory() as state:
+        if side == "real":
+            command += ["--stack=llama-stack", f"--stack-config=server:{SHARED / 'real-stack/run.yaml'}"]
+            # Fresh state, so that what an earlier run stored is not listed by this one.
+            env |= {"SQLITE_STORE_DIR": state, "FILES_STORAGE_DIR": f"{state}/files"}
+            command = ["bash", "-c", 'source scripts/real-stack/env.sh && exec "$@"', "faithfulness", *command]
+        done = subprocess.run(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode not in (0, 1, 7):
+        unusable(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout[-2000:]}")
+
+
+def lines(path: pathlib.Path) -> list[dict]:
+    if not path.exists():
+        unusable(f"{path} is not there; run without --reuse")
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+def outcomes(path: pathlib.Path) -> dict[str, tuple[str, str]]:
+    ended = (event for event in lines(path) if event["event"] == "trial_finished")
+    return {event["id"]: (event["outcome"], event["reason"] or "") for event in ended}
+
+
+def is_literal(segment: str) -> bool:
+    invented = ("no-", "nope", "non-existent", "nonexistent", "bogus", "invalid", "pages-", "judge-", "benchmark-")
+    return re.fullmatch(r"[a-z][a-z_-]*|v1(alpha|beta)?", segment) is not None and not segment.startswith(invented)
+
+
+def endpoint(method: str, path: str) -> str:
+    """The path without its query, ids replaced."""
+    parts = path.partition("?")[0].strip("/").split("/")
+    for slashed in ("models", "shields", "datasets", "iterrows", "scoring-functions", "toolgroups", "tools"):
+        if slashed in parts and parts.index(slashed) + 1 < len(parts):
+            parts = [*parts[: parts.index(slashed) + 1], "{id}"]
+    return f"{method} /" + "/".join(part if is_literal(part) or part == "{id}" else "{id}" for part in parts)
+
+
+Key = tuple[str, str, int]
+
+
+def exchanges(path: pathlib.Path) -> dict[Key, dict]:
+    """Answers by trial, endpoint and number. Of a request that was repeated, as in polling, the last counts."""
+    found: dict[Key, dict] = {}
+    numbers: dict[tuple[str, str], int] = collections.Counter()
+    last: dict[tuple[str, str, str], Key] = {}
+    for line in lines(path):
+        at = endpoint(line["method"], line["path"])
+        same = (line["id"], line["method"], line["path"])
+        if line["method"] == "GET" and same in last:
+            found[last[same]] = line
+            continue
+        key = (line["id"], at, numbers[line["id"], at])
+        numbers[line["id"], at] += 1
+        last[same] = key
+        found[key] = line
+    return found
+
+
+def types(kinds: dict[str, dict[str, list[str]]]) -> dict[str, str]:
+    return {f"{kind} {place}".strip(): " or ".join(names) for kind, places in kinds.items() for place, names in places.items()}
+
+
+def shape_differences(ours: dict, real: dict) -> typing.Iterator[tuple[str, str, str]]:
+    if ours["status"] != real["status"]:
+        yield "status", str(ours["status"]), str(real["status"])
+        return
+    for part in ("media_type", "cut"):
+        if ours[part] != real[part]:
+            yield part, str(ours[part]), str(real[part])
+    if ours["sequence"] != real["sequence"]:
+        yield "events", ", ".join(ours["sequence"]), ", ".join(real["sequence"])
+    here, there = types(ours["shapes"]), types(real["shapes"])
+    lacking: list[str] = []
+    for place in sorted(here.keys() | there.keys()):
+        if here.get(place) == there.get(place) or any(place.startswith((f"{p}.", f"{p}[")) for p in lacking):
+            continue
+        # What is below a field that one side lacks says nothing more.
+        lacking.append(place)
+        yield place, here.get(place, "absent"), there.get(place, "absent")
+
+
+class Explanations:
+    def __init__(self, path: pathlib.Path) -> None:
+        self.known: list[tuple[re.Pattern[str], str, str]] = []
+        self.used: set[str] = set()
+        for number, line in enumerate(path.read_text("utf-8").splitlines() if path.exists() else [], 1):
+            if not line.strip() or line.startswith("#"):
+                continue
+            what, tab, reason = line.partition("\t")
+            if not tab or not reason.strip():
+                unusable(f"{path}:{number}: a pattern, a tab and a reason are needed")
+            pattern = ".*".join(re.escape(part) for part in what.split("*"))
+            self.known.append((re.compile(pattern), what, reason.strip()))
+
+    def reason(self, what: str) -> str | None:
+        for pattern, written, reason in self.known:
+            if pattern.fullmatch(what):
+                self.used.add(written)
+                return reason
+        return None
+
+
+def compare(suite: str, out: pathlib.Path, explanations: Explanations, selectors: list[str]) -> int:
+    ours, real = (outcomes(out / f"{suite}-{side}.jsonl") for side in ("ours", "real"))
+    unexplained = 0
+    print(f"\n== suite {suite}: {len(ours)} trials in process, {len(real)} against Llama Stack 0.3.0")
+    counts = collections.Counter((ours.get(i, ("absent", ""))[0], real.get(i, ("absent", ""))[0]) for i in ours | real)
+    for (here, there), count in sorted(counts.items()):
+        print(f"{count:6}  {here} in process, {there} there")
+    alike = sum(count for (here, there), count in counts.items() if here == there)
+    total = sum(counts.values())
+    for trial in sorted(ours | real):
+        here, there = ours.get(trial, ("absent", "")), real.get(trial, ("absent", ""))
+        if here[0] != there[0]:
+            reason = explanations.reason(f"outcome {trial}")
+            unexplained += reason is None
+            print(f"  {'explained' if reason else 'DIFFERS  '} {trial}: {here[0]} here, {there[0]} there")
+            print(f"            {reason or f'here: {here[1][:200]} | there: {there[1][:200]}'}")
+    print(f"{alike} of {total} trials end alike ({alike / total:.1%})" if total else "no trials")
+
+    here, there = (exchanges(out / f"{suite}-{side}.exchanges") for side in ("ours", "real"))
+    table: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
+    found: dict[tuple[str, str, str, str], list[str]] = collections.defaultdict(list)
+    for key in sorted(here.keys() & there.keys()):
+        trial, at, _ = key
+        # Trials that end differently are told above.
+        if ours[trial][0] != real[trial][0]:
+            continue
+        differences = list(shape_differences(here[key], there[key]))
+        table[at]["compared"] += 1
+        table[at]["alike"] += not differences
+        for place, mine, theirs in differences:
+            found[at, place, mine, theirs].append(trial)
+    print(f"\n{'compared':>9} {'alike':>6}  endpoint")
+    for at, row in sorted(table.items()):
+        print(f"{row['compared']:9} {row['alike']:6}  {at}")
+    for (at, place, mine, theirs), trials in sorted(found.items()):
+        reason = explanations.reason(f"shape {at} {place}")
+        unexplained += reason is None
+        print(f"  {'explained' if reason else 'DIFFERS  '} {at} {place}: {mine} here, {theirs} there ({len(trials)} times, e.g. {trials[0]})")
+        if reason:
+            print(f"            {reason}")
+    if total and alike / total < LEAST_ALIKE:
+        print(f"fewer than {LEAST_ALIKE:.0%} of the trials end alike")
+        unexplained += 1
+    return unexplained
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("selectors", nargs="*", help="folders, files or cases; all of the suite unless given")
+    parser.add_argument("--suite", action="append", choices=sorted(SETUPS), help="base and responses unless given")
+    parser.add_argument("--out", type=pathlib.Path, default=ROOT / "target/faithfulness")
+    parser.add_argument("--reuse", action="store_true", help="compare what the last runs left")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    explanations = Explanations(ROOT / "scripts/faithfulness.tsv")
+    unexplained = 0
+    for suite in options.suite or list(SETUPS):
+        if not options.reuse:
+            for side in ("ours", "real"):
+                run(side, suite, options.out, options.selectors)
+        unexplained += compare(suite, options.out, explanations, options.selectors)
+    if not options.selectors and not options.suite:
+        for _, written, _ in explanations.known:
+            if written not in explanations.used:
+                print(f"unused explanation: {written}")
+                unexplained += 1
+    print(f"\n{unexplained} unexplained" if unexplained else "\nall alike or explained")
+    return 1 if unexplained else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,203 @@
+//! `/v1beta/datasets` and `/v1beta/datasetio`: registering data and reading its rows.
+
+use super::caller;
+use super::errors::{ApiError, json_response};
+use super::evaluation_types::{APPEND_ROWS, ITERROWS_QUERY, REGISTER_DATASET};
+use super::resources::{DATASET, text};
+use super::{Shared, data_url, python, table};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{MatchedPath, Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::path::Path as FilePath;
+use std::sync::Arc;
+
+/// The second prefix is the older one.
+const PREFIXES: [&str; 2] = ["/v1beta", "/v1"];
+/// The largest file that is read.
+const MAX_FILE_BYTES: u64 = 64 << 20;
+
+pub(crate) fn routes() -> Router<Arc<Shared>> {
+    let mut router = Router::new();
+    for prefix in PREFIXES {
+        router = router
+            .route(&format!("{prefix}/datasets"), get(list).post(register))
+            .route(&format!("{prefix}/datasets/{{*dataset_id}}"), get(find).delete(unregister))
+            .route(&format!("{prefix}/datasetio/iterrows/{{*dataset_id}}"), get(iterrows))
+            .route(&format!("{prefix}/datasetio/append-rows/{{*dataset_id}}"), post(append_rows));
+    }
+    router
+}
+
+pub(crate) const LISTED: &[(&str, &str)] = &[
+    ("POST", "/v1beta/datasetio/append-rows/{dataset_id:path}"),
+    ("POST", "/v1/datasetio/append-rows/{dataset_id:path}"),
+    ("GET", "/v1beta/datasetio/iterrows/{dataset_id:path}"),
+    ("GET", "/v1/datasetio/iterrows/{dataset_id:path}"),
+];
+
+async fn list(State(shared): State<Arc<Shared>>) -> Result<Response, ApiError> {
+    shared.resources(&DATASET)
+}
+
+async fn find(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> Result<Response, ApiError> {
+    Ok(json_response(StatusCode::OK, &shared.dataset(&id)?))
+}
+
+async fn unregister(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> Result<Response, ApiError> {
+    shared.dataset(&id)?;
+    shared.documents.remove(DATASET.name, &id)?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+async fn register(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let params = caller::body(&REGISTER_DATASET, &headers, body).await?;
+    let given = params.get("dataset_id").and_then(Value::as_str).filter(|id| !id.is_empty());
+    let id = given.map_or_else(|| format!("dataset-{}", uuid::Uuid::new_v4()), str::to_owned);
+    let metadata = params.get("metadata").and_then(Value::as_object).cloned().unwrap_or_default();
+    let source = params.get("source").cloned().unwrap_or_default();
+    let provider = match metadata.get("provider_id").and_then(Value::as_str).filter(|id| !id.is_empty()) {
+        Some(named) => named,
+        None if text(&source, "uri").starts_with("huggingface") => "huggingface",
+        None => "localfs",
+    };
+    let dataset = json!({
+        "identifier": id,
+        "provider_resource_id": id,
+        "provider_id": provider,
+        "type": DATASET.name,
+        "owner": null,
+        "source": source,
+        "purpose": params.get("purpose"),
+        "metadata": metadata,
+    });
+    shared.register_resource(&DATASET, &dataset)?;
+    Ok(json_response(StatusCode::OK, &dataset))
+}
+
+async fn iterrows(
+    State(shared): State<Arc<Shared>>,
+    path: MatchedPath,
+    Path(id): Path<String>,
+    Query(query): Query<BTreeMap<String, String>>,
+) -> Result<Response, ApiError> {
+    let query = caller::query(&ITERROWS_QUERY, query)?;
+    let number = |name: &str| query.get(name).and_then(Value::as_i64);
+    let (data, has_more) = page(shared.rows(&id)?, number("start_index"), number("limit"));
+    // Llama Stack names its own route, in its own notation.
+    let url = path.as_str().replace("{*dataset_id}", "{dataset_id:path}");
+    Ok(json_response(StatusCode::OK, &json!({"data": data, "has_more": has_more, "url": url})))
+}
+
+/// As in Llama Stack, the rows are accepted, and appended to a copy that nobody sees again.
+async fn append_rows(
+    State(shared): State<Arc<Shared>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    caller::body(&APPEND_ROWS, &headers, body).await?;
+    shared.rows(&id)?;
+    Ok(json_response(StatusCode::OK, &Value::Null))
+}
+
+impl Shared {
+    pub(crate) fn dataset(&self, id: &str) -> Result<Value, ApiError> {
+        self.resource(&DATASET, id)?.ok_or_else(|| {
+            ApiError::NotFound(format!(
+                "Dataset '{id}' not found. Use 'client.datasets.list()' to list available Datasets."
+            ))
+        })
+    }
+
+    /// All rows of a dataset, as the data frame that Llama Stack reads them into shows them.
+    pub(crate) fn rows(&self, id: &str) -> Result<Vec<Map<String, Value>>, ApiError> {
+        let (dataset, provider) = self.served(&DATASET, id)?;
+        if provider.provider_type != "inline::localfs" {
+            return Err(ApiError::NotImplemented(format!(
+                "the in-process stack cannot read rows through {}",
+                provider.provider_type
+            )));
+        }
+        if let Some(rows) = dataset.pointer("/source/rows").and_then(Value::as_array) {
+            return Ok(table::from_rows(rows.iter().filter_map(Value::as_object)));
+        }
+        let uri = dataset.pointer("/source/uri").and_then(Value::as_str).unwrap_or_default();
+        let bytes = if uri.ends_with(".csv") {
+            read_file(uri)?
+        } else if uri.ends_with(".xlsx") {
+            return Err(ApiError::NotImplemented("the in-process stack does not read Excel files".into()));
+        } else if uri.starts_with("data:") {
+            let data = data_url::parse(uri).map_err(ApiError::Value)?;
+            if !data.mime_type.starts_with("text/") {
+                let text = "Excel file format cannot be determined, you must specify an engine manually.";
+                return Err(ApiError::Value(text.into()));
+            }
+            data.bytes
+        } else {
+            return Err(ApiError::Value(format!("Unsupported file type: {uri}")));
+        };
+        table::from_csv(&bytes).map_err(ApiError::Value)
+    }
+}
+
+/// Reads a file below the folder that the stack runs in. Llama Stack reads any file and any address; here a
+/// request must not reach what lies elsewhere.
+fn read_file(path: &str) -> Result<Vec<u8>, ApiError> {
+    let failed = |error: std::io::Error| ApiError::Internal(format!("{path}: {error}"));
+    let root = FilePath::new(".").canonicalize().map_err(failed)?;
+    let file = FilePath::new(path).canonicalize().map_err(failed)?;
+    if !file.starts_with(&root) {
+        return Err(ApiError::Internal(format!("{path}: lies outside of the folder {}", root.display())));
+    }
+    if file.metadata().map_err(failed)?.len() > MAX_FILE_BYTES {
+        return Err(ApiError::Internal(format!("{path}: is larger than {MAX_FILE_BYTES} bytes")));
+    }
+    std::fs::read(&file).map_err(failed)
+}
+
+/// Part of the rows, and whether more follow. Indices count as in Python: a negative one from the end.
+fn page<T>(rows: Vec<T>, start: Option<i64>, limit: Option<i64>) -> (Vec<T>, bool) {
+    let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
+    let Some(limit) = limit.filter(|limit| *limit != -1) else { return (rows, false) };
+    let start = start.unwrap_or(0);
+    let end = start.saturating_add(limit).min(count);
+    let range = python::slice(start, end, rows.len());
+    (rows.into_iter().skip(range.start).take(range.len()).collect(), end < count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn paged(start: Option<i64>, limit: Option<i64>) -> (Vec<u8>, bool) {
+        page(vec![0, 1, 2], start, limit)
+    }
+
+    #[test]
+    fn pages_are_cut_as_python_cuts_lists() {
+        assert_eq!(paged(None, None), (vec![0, 1, 2], false));
+        assert_eq!(paged(Some(2), Some(-1)), (vec![0, 1, 2], false));
+        assert_eq!(paged(None, Some(2)), (vec![0, 1], true));
+        assert_eq!(paged(Some(1), Some(1)), (vec![1], true));
+        assert_eq!(paged(Some(-1), Some(5)), (vec![2], false));
+        assert_eq!(paged(Some(9), Some(5)), (vec![], false));
+        assert_eq!(paged(Some(0), Some(0)), (vec![], true));
+    }
+
+    #[test]
+    fn files_outside_of_the_folder_are_refused() {
+        let error = read_file("/etc/hostname").expect_err("outside");
+        assert!(error.to_string().contains("lies outside of the folder"), "{error}");
+        assert!(read_file("no-such.csv").is_err());
+        assert!(!read_file("Cargo.toml").expect("inside").is_empty());
+    }
+}
