@@ -339,10 +339,14 @@ async fn models_are_registered_and_unregistered() {
 #[tokio::test]
 async fn what_is_not_served_is_said_and_not_listed() {
     let stack = Stack::start(RunConfig::distribution("starter", &Env::new()).unwrap()).await.unwrap();
-    let (status, text) = post(&stack, "/v1/prompts", &json!({})).await;
+    let trainer = json!({"provider_id": "t", "provider_type": "inline::torchtune-cpu"});
+    let config = json!({"version": 2, "providers": {"post_training": [trainer]}}).to_string();
+    let training = Stack::start(RunConfig::from_yaml(&config, "test", &Env::new()).unwrap()).await.unwrap();
+    let (status, text) = get(&training, "/v1alpha/post-training/jobs").await;
     assert_eq!(status, 501);
     assert!(
-        text.contains("does not serve the prompts API (POST /v1/prompts)") && text.contains("server:"),
+        text.contains("does not serve the post_training API (GET /v1alpha/post-training/jobs)")
+            && text.contains("server:"),
         "{text}"
     );
     assert_eq!(get(&stack, "/v1/nope").await, (404, r#"{"detail":"Not Found"}"#.into()));
@@ -352,7 +356,7 @@ async fn what_is_not_served_is_said_and_not_listed() {
         (StatusCode::METHOD_NOT_ALLOWED, r#"{"detail":"Method Not Allowed"}"#.into())
     );
     let (_, routes) = get(&stack, "/v1/inspect/routes").await;
-    assert!(routes.contains("/v1/chat/completions") && !routes.contains("prompts"), "{routes}");
+    assert!(routes.contains("/v1/chat/completions") && !routes.contains("post-training"), "{routes}");
     let (_, provider) = get(&stack, "/v1/providers/llama-guard").await;
     assert!(
         provider.starts_with(
