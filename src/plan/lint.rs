@@ -74,7 +74,7 @@ fn without_comment(line: &str) -> &str {
     &line[..comment.unwrap_or(line.len())]
 }
 
-fn text_of<'t>(span: &'t Span, end: usize) -> &'t str {
+fn text_of(span: &Span, end: usize) -> &str {
     let text = &span.file.text;
     text.get(span.start..end.min(text.len())).unwrap_or_default()
 }
