@@ -340,7 +340,9 @@ async fn models_are_registered_and_unregistered() {
 async fn what_is_not_served_is_said_and_not_listed() {
     let stack = Stack::start(RunConfig::distribution("starter", &Env::new()).unwrap()).await.unwrap();
     let trainer = json!({"provider_id": "t", "provider_type": "inline::torchtune-cpu"});
-    let config = json!({"version": 2, "providers": {"post_training": [trainer]}}).to_string();
+    let data = json!({"provider_id": "d", "provider_type": "inline::localfs"});
+    let providers = json!({"post_training": [trainer], "datasetio": [data]});
+    let config = json!({"version": 2, "providers": providers}).to_string();
     let training = Stack::start(RunConfig::from_yaml(&config, "test", &Env::new()).unwrap()).await.unwrap();
     let (status, text) = get(&training, "/v1alpha/post-training/jobs").await;
     assert_eq!(status, 501);
