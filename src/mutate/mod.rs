@@ -244,7 +244,7 @@ mod tests {
                     "data: {\"n\":1}\n\ndata: {\"n\":1}\n\ndata: {\"n\":2}\n\ndata: [DONE]\n\n",
                 ),
                 ("event 1 of 3 after the next one", "data: {\"n\":2}\n\ndata: {\"n\":1}\n\ndata: [DONE]\n\n"),
-                ("event 1 of 3 malformed", "data: {\"n\"\n\ndata: {\"n\":2}\n\ndata: [DONE]\n\n"),
+                ("event 1 of 3 malformed", "data: {\"n\n\ndata: {\"n\":2}\n\ndata: [DONE]\n\n"),
                 ("event 1 of 3: $.n dropped", "data: {}\n\ndata: {\"n\":2}\n\ndata: [DONE]\n\n"),
                 ("event 1 of 3: $.n null", "data: {\"n\":null}\n\ndata: {\"n\":2}\n\ndata: [DONE]\n\n"),
                 (
@@ -257,7 +257,7 @@ mod tests {
                     "data: {\"n\":1}\n\ndata: {\"n\":2}\n\ndata: {\"n\":2}\n\ndata: [DONE]\n\n",
                 ),
                 ("event 2 of 3 after the next one", "data: {\"n\":1}\n\ndata: [DONE]\n\ndata: {\"n\":2}\n\n"),
-                ("event 2 of 3 malformed", "data: {\"n\":1}\n\ndata: {\"n\"\n\ndata: [DONE]\n\n"),
+                ("event 2 of 3 malformed", "data: {\"n\":1}\n\ndata: {\"n\n\ndata: [DONE]\n\n"),
                 ("event 2 of 3 and all after it missing", "data: {\"n\":1}\n\n"),
                 ("event 2 of 3: $.n dropped", "data: {\"n\":1}\n\ndata: {}\n\ndata: [DONE]\n\n"),
                 ("event 2 of 3: $.n null", "data: {\"n\":1}\n\ndata: {\"n\":null}\n\ndata: [DONE]\n\n"),
