@@ -17,7 +17,7 @@ import textwrap
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 FENCE = re.compile(r"^```yaml( plan)?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-FILE_COMMENT = re.compile(r"# ((?:suites|setups|stacks|fixtures|schemas|test_cases)/[\w./-]+\.ya?ml)\n")
+FILE_COMMENT = re.compile(r"# ((?:(?:suites|setups|stacks|fixtures|schemas|test_cases)/[\w./-]+|ci_matrix)\.ya?ml)\n")
 
 
 def write_block(project: pathlib.Path, document: pathlib.Path, line: int, block: str, planned_only: bool) -> None:
@@ -38,11 +38,18 @@ def write_block(project: pathlib.Path, document: pathlib.Path, line: int, block:
 
 
 def run(project: pathlib.Path, runner: str, *args: str) -> bool:
-    command = [runner, "--root", str(project), "--setup=llama-cpp", "--inference-mode=replay", *args]
+    options = [] if args[0] == "matrix" else ["--setup=llama-cpp", "--inference-mode=replay"]
+    command = [runner, *args, "--root", str(project), *options]
     result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if result.returncode:
         print(f"{' '.join(args)}: exit status {result.returncode}\n{result.stdout}{result.stderr}")
     return result.returncode == 0
+
+
+def matrix_is_right(project: pathlib.Path, runner: str) -> bool:
+    """A matrix names suites and setups of this repository."""
+    path = project / "ci_matrix.yaml"
+    return not path.exists() or run(ROOT, runner, "matrix", "--file", str(path))
 
 
 def main() -> int:
@@ -71,6 +78,7 @@ def main() -> int:
         ok = run(project, runner, "--list") and run(
             project, runner, "--recording-dir", recordings, "-k", "not planned/", "--quiet"
         )
+        ok = ok and matrix_is_right(project, runner)
         print(f"{count} examples of {', '.join(d.name for d in documents)}: {'all right' if ok else 'NOT all right'}")
     return 0 if ok else 1
 
