@@ -67,7 +67,7 @@ responses() {
     sed '/^  inference:$/a\  - {provider_id: sentence-transformers, provider_type: "inline::sentence-transformers"}' \
         "$shared/real-stack/run.yaml" >"$config"
     PYTHONPATH=$state/absent:$PYTHONPATH run llama-stack-responses responses real_stack --setup=gpt --stack=llama-stack \
-        --retries 1 "--stack-config=server:$config" --env OLLAMA_URL=http://0.0.0.0:11434 --embedding-dimension=768 \
+        --retries 4 "--stack-config=server:$config" --env OLLAMA_URL=http://0.0.0.0:11434 --embedding-dimension=768 \
         --embedding-model=sentence-transformers/nomic-ai/nomic-embed-text-v1.5
 }
 
@@ -80,7 +80,7 @@ faults in-process || failures=1
     source scripts/real-stack/env.sh
     # Its MCP client (mcp 1.19) times out now and then where a connection is there at once; upstream's own recordings hold
     # what came of it ("unhandled errors in a TaskGroup"). A trial that passes only at its second attempt is shown as flaky.
-    real=(--stack=llama-stack "--stack-config=server:$shared/real-stack/run.yaml" --retries 1)
+    real=(--stack=llama-stack "--stack-config=server:$shared/real-stack/run.yaml" --retries 4)
     status=0
     run llama-stack base real_stack --setup=ollama "${real[@]}" || status=1
     faults llama-stack "${real[@]}" || status=1
