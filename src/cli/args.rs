@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Arg, Args, Command, FromArgMatches, Subcommand, ValueEnum};
 
+use super::again::AgainArgs;
 use super::check::{CheckArgs, SchemaArgs};
 use super::mutate::MutateArgs;
+use super::policies::{BudgetArgs, PolicyArgs};
 use super::recordings::RecordingsArgs;
 use super::shard::ShardBy;
 use crate::plan::params::Parameter;
@@ -110,6 +112,8 @@ pub(super) struct RunArgs {
     /// How fast recorded streams come: fast (at once), realtime (as recorded), or a factor (2 is twice as fast)
     #[arg(long, value_name = "SPEED", default_value_t, help_heading = "Recordings")]
     pub replay_speed: ReplaySpeed,
+    #[command(flatten)]
+    pub policies: PolicyArgs,
 
     /// Trials at the same time [default: number of cores]
     #[arg(short = 'j', long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = "How")]
@@ -123,9 +127,8 @@ pub(super) struct RunArgs {
     /// Time-out of a trial that names none, such as 90s
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "120s", help_heading = "How")]
     pub timeout: std::time::Duration,
-    /// Further attempts at a trial that failed
-    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "How")]
-    pub retries: u32,
+    #[command(flatten)]
+    pub again: AgainArgs,
 
     /// Print the N slowest trials at the end
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, help_heading = "Output")]
@@ -175,6 +178,8 @@ pub(super) struct ProxyArgs {
     /// How fast recorded streams come: fast (at once), realtime (as recorded), or a factor (2 is twice as fast)
     #[arg(long, value_name = "SPEED", default_value_t)]
     pub replay_speed: ReplaySpeed,
+    #[command(flatten)]
+    pub budget: BudgetArgs,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -262,7 +267,7 @@ fn mode(text: &str) -> Result<Mode, String> {
     text.parse::<Mode>().map_err(|error| error.to_string())
 }
 
-fn duration(text: &str) -> Result<std::time::Duration, String> {
+pub(super) fn duration(text: &str) -> Result<std::time::Duration, String> {
     crate::schema::decode::parse_duration(text)
         .ok_or_else(|| "write a duration such as 500ms, 90s or 2m".to_owned())
 }
@@ -311,7 +316,8 @@ fn lists(documents: &Documents) -> String {
     }
     text.push_str(
         "\nExit status: 0 passed, 1 failed, 2 interrupted, 3 internal error, 4 usage or definition error,\n\
-         5 nothing was run, 6 the target did not start, 7 the only failures are replay misses",
+         5 nothing was run, 6 the target did not start, 7 the only failures are replay misses,\n\
+         8 a trial was flaky (--fail-on-flaky)",
     );
     text
 }

@@ -18,11 +18,23 @@ pub enum ExitStatus {
     TargetDidNotStart = 6,
     /// The only failures are replay misses.
     ReplayMisses = 7,
+    /// A trial passed only at a retry, under `--fail-on-flaky`.
+    Flaky = 8,
 }
 
 impl From<ExitStatus> for ExitCode {
     fn from(status: ExitStatus) -> Self {
         Self::from(status as u8)
+    }
+}
+
+impl ExitStatus {
+    /// The status of a run; `flaky_fails` for `--fail-on-flaky`.
+    pub fn of(summary: &Summary, flaky_fails: bool) -> Self {
+        match Self::from(summary) {
+            Self::Passed if flaky_fails && summary.flaky > 0 => Self::Flaky,
+            status => status,
+        }
     }
 }
 
@@ -35,7 +47,7 @@ impl From<&Summary> for ExitStatus {
             return Self::NothingRun;
         }
         let bad = summary.failed + summary.broken;
-        if bad > summary.missed || !summary.unclean.is_empty() {
+        if bad > summary.missed || !summary.unclean.is_empty() || !summary.recordings.unmet.is_empty() {
             Self::TestsFailed
         } else if bad + summary.stray_misses.len() > 0 {
             Self::ReplayMisses
@@ -48,9 +60,18 @@ impl From<&Summary> for ExitStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exec::review::Review;
 
     fn check(summary: Summary, want: ExitStatus) {
         assert_eq!(ExitStatus::from(&summary), want, "{summary:?}");
+    }
+
+    #[test]
+    fn a_flaky_trial_fails_only_what_would_pass() {
+        let flaky = Summary { passed: 2, flaky: 1, ..Summary::default() };
+        assert_eq!(ExitStatus::of(&flaky, true), ExitStatus::Flaky);
+        assert_eq!(ExitStatus::of(&flaky, false), ExitStatus::Passed);
+        assert_eq!(ExitStatus::of(&Summary { failed: 1, ..flaky }, true), ExitStatus::TestsFailed);
     }
 
     #[test]
@@ -66,5 +87,7 @@ mod tests {
         );
         check(Summary { failed: 1, interrupted: true, ..Summary::default() }, ExitStatus::Interrupted);
         check(Summary { broken: 1, ..Summary::default() }, ExitStatus::TestsFailed);
+        let recordings = Review { unmet: vec!["1 unused recording".into()], ..Review::default() };
+        check(Summary { passed: 1, recordings, ..Summary::default() }, ExitStatus::TestsFailed);
     }
 }

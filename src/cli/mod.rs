@@ -1,5 +1,6 @@
 //! Arguments, subcommands, exit status. The only place that knows clap.
 
+mod again;
 mod args;
 mod check;
 mod exit;
@@ -11,6 +12,7 @@ mod matrix;
 mod merge;
 mod mutate;
 mod options;
+mod policies;
 mod proxy;
 mod recordings;
 mod recordings_care;
@@ -36,6 +38,7 @@ use run::Prepared;
 
 use crate::plan::params::{self, Parameter};
 use crate::plan::{self, Plan, resolve};
+use crate::report::history::HistoryKeeper;
 use crate::schema::Documents;
 use crate::source::Problems;
 use crate::source::project::Project;
@@ -129,10 +132,11 @@ fn with_plan(
         anstream::println!("{}", explain::explain(&prepared.options, &prepared.settings, &plan));
         return Ok(ExitStatus::Passed);
     }
-    let plan = match &prepared.options.shard {
+    let mut plan = match &prepared.options.shard {
         Some(shard) => plan.shard(shard.value, &prepared.options.split),
         None => plan,
     };
+    again::shuffle(&mut plan, prepared.options.again.shuffle);
     if let Purpose::List(format) = purpose
         && (format == ListFormat::Json || !plan.trials.is_empty())
     {
@@ -142,9 +146,12 @@ fn with_plan(
         anstream::eprintln!("nothing was run: {}", run::nothing(run_args));
         return Ok(ExitStatus::NothingRun);
     }
+    if let Some(note) = &prepared.note {
+        anstream::eprintln!("note: {note}");
+    }
     match purpose {
         Purpose::Mutate(args) => mutate::mutate(&prepared, &plan, args),
-        Purpose::Run => run::run(&prepared, plan, &run_args.report),
+        Purpose::Run => run::run(prepared, plan, &run_args.report),
         Purpose::Explain | Purpose::List(_) => {
             // As with the documents.
             std::mem::forget(plan);
@@ -180,8 +187,15 @@ fn prepare<'a>(
         }
     };
     match (stack, plan) {
-        (Some(stack), Some(plan)) => {
-            problems.or((Prepared { project, stack, options, settings, machine }, plan))
+        (Some(stack), Some(mut plan)) => {
+            let occasion = again::occasion(&options, &settings);
+            let history = again::state_directory(machine, project);
+            let note = again::select(&mut plan, &run_args.again, history.as_ref(), &occasion);
+            let history = history.map(|dir| HistoryKeeper { dir, occasion });
+            problems.extend(options.policies.problems(&plan, &options));
+            let oversight = options.policies.oversight(&settings, &plan);
+            problems
+                .or((Prepared { project, stack, options, settings, machine, oversight, history, note }, plan))
         }
         _ => Err(problems),
     }

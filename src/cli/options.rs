@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::again::AgainArgs;
 use super::args::{ColorChoice, RunArgs};
 use super::machine::{Machine, parse_dotenv};
+use super::policies::{INTERVAL, Policies};
 use super::shard;
 use crate::plan::keyword::{Keyword, KeywordError};
 use crate::plan::resolve::{Origin, Resolved, first};
@@ -31,10 +33,11 @@ pub(super) struct RunOptions {
     pub mode: Resolved<Mode>,
     pub recordings: Resolved<PathBuf>,
     pub replay_speed: ReplaySpeed,
+    pub policies: Policies,
     pub jobs: usize,
     pub max_failures: Option<usize>,
     pub timeout: Duration,
-    pub retries: u32,
+    pub again: AgainArgs,
     /// The part of the plan to run, and what splits the plan.
     pub shard: Option<Resolved<Shard>>,
     pub split: Split,
@@ -117,6 +120,8 @@ impl RunOptions {
             ],
             project.root.join("recordings"),
         );
+        let interval = variable(INTERVAL).map(|(text, _)| text);
+        let policies = Policies::resolve(&args.policies, interval.as_deref(), &mut problems);
         let shard = shard::chosen(args.shard, machine).unwrap_or_else(|problem| {
             problems.push(problem);
             None
@@ -142,10 +147,11 @@ impl RunOptions {
             mode,
             recordings,
             replay_speed: args.replay_speed,
+            policies,
             jobs: args.jobs.map_or(machine.cores, usize::from),
             max_failures: if args.exitfirst { Some(1) } else { args.maxfail.map(usize::from) },
             timeout: args.timeout,
-            retries: args.retries,
+            again: args.again.clone(),
             shard,
             split,
             durations: args.durations,

@@ -52,6 +52,11 @@ pub(super) fn serve(
         base_url: provider.upstream.clone(),
         api_key: provider.api_key.clone(),
     };
+    let interval = match super::policies::interval(machine.var(super::policies::INTERVAL)) {
+        Ok(interval) => interval,
+        Err(message) => return usage(&message),
+    };
+    let policy = args.budget.policy(interval);
     let options = ProxyOptions {
         mode: args.inference_mode,
         dir: machine.cwd.join(&args.recording_dir),
@@ -61,6 +66,7 @@ pub(super) fn serve(
         mask_hosts: record::mask_hosts(&machine.env),
         port: args.port,
         replay_speed: args.replay_speed,
+        policy,
     };
     let runtime = Runtime::new().map_err(|error| error.to_string())?;
     let mut signals = StopSignals::catch(&runtime)?;
@@ -195,6 +201,7 @@ mod tests {
             inference_mode: mode,
             recording_dir: "recordings".into(),
             replay_speed: ReplaySpeed::FAST,
+            budget: super::super::policies::BudgetArgs::default(),
         };
         let env = own(env).into_iter().collect();
         match served(&args, &env, &stacks.into_iter().collect::<Vec<_>>()) {

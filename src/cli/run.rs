@@ -9,6 +9,7 @@ use super::exit::ExitStatus;
 use super::hint;
 use super::machine::Machine;
 use super::options::RunOptions;
+use super::policies::Oversight;
 use super::signals::StopSignals;
 use crate::exec::event::{Event, RunInfo, ShardInfo, Summary};
 use crate::exec::facts::Facts;
@@ -18,6 +19,7 @@ use crate::exec::{self, RunContext, Schedule, Stop};
 use crate::plan::{Plan, Settings};
 use crate::report::console::{Console, ConsoleOptions};
 use crate::report::github::Github;
+use crate::report::history::HistoryKeeper;
 use crate::report::{ReportSpec, Reporters};
 use crate::schema::StackDefinition;
 use crate::secret::Redactor;
@@ -33,10 +35,22 @@ pub(super) struct Prepared<'a> {
     pub options: RunOptions,
     pub settings: Settings<'a>,
     pub machine: &'a Machine,
+    /// What is demanded of recordings, and who may make them.
+    pub oversight: Oversight,
+    /// Where results are kept for later runs.
+    pub history: Option<HistoryKeeper>,
+    /// What the user should know of the selection.
+    pub note: Option<String>,
 }
 
 /// Runs a plan; the reports are written, the target is stopped.
-pub(super) fn run(prepared: &Prepared<'_>, plan: Plan, reports: &[ReportSpec]) -> Result<ExitStatus, String> {
+pub(super) fn run(
+    mut prepared: Prepared<'_>,
+    plan: Plan,
+    reports: &[ReportSpec],
+) -> Result<ExitStatus, String> {
+    let history = prepared.history.take();
+    let prepared = &prepared;
     let spec = session_spec(prepared);
     let console = Console::new(
         ConsoleOptions {
@@ -48,7 +62,7 @@ pub(super) fn run(prepared: &Prepared<'_>, plan: Plan, reports: &[ReportSpec]) -
         Box::new(std::io::stdout()),
     );
     let reporters = match Reporters::new(console, reports) {
-        Ok(reporters) => reporters.with_github(github(prepared.machine)),
+        Ok(reporters) => reporters.with_github(github(prepared.machine)).with_history(history),
         Err(message) => {
             anstream::eprintln!("error: {message}");
             return Ok(ExitStatus::Usage);
@@ -94,7 +108,8 @@ fn run_info(prepared: &Prepared<'_>, jobs: usize, plan: &Plan) -> RunInfo {
         target: options.target.value.clone(),
         mode: options.mode.value.to_string(),
         jobs,
-        trials: plan.trials.len(),
+        trials: plan.trials.len() * usize::try_from(options.again.repeat_each).unwrap_or(1),
+        seed: options.again.shuffle,
         params: prepared.settings.params.iter().map(|(p, v)| (p.name.clone(), v.value.clone())).collect(),
         started: jiff::Timestamp::now(),
         shard: options.shard.as_ref().map(|shard| ShardInfo {
@@ -158,7 +173,7 @@ fn execute(
     context.tells_exchanges = tells_exchanges;
     let context = Arc::new(context);
     let on_signal = runtime.spawn(watch_signals(context.clone(), signals));
-    let schedule = Schedule { jobs, max_failures: options.max_failures };
+    let schedule = Schedule { jobs, max_failures: options.max_failures, rounds: options.again.repeat_each };
     let summary = exec::run(plan.trials, &context, schedule, runtime.handle());
     on_signal.abort();
     if let Some(death) = session.died() {
@@ -170,7 +185,7 @@ fn execute(
     let _ = runtime.block_on(on_signal);
     let reporters = reporting.join().map_err(|_| "the reporter panicked".to_owned())?;
     match reporters.problems() {
-        [] => Ok(ExitStatus::from(&summary)),
+        [] => Ok(ExitStatus::of(&summary, options.again.fail_on_flaky)),
         problems => Err(problems.join("\n")),
     }
 }
@@ -189,11 +204,14 @@ pub(super) fn context(
         facts: Facts::default(),
         fixtures: Fixtures::default(),
         traffic: std::mem::replace(&mut session.traffic, exec::traffic::Traffic::unseen())
-            .recorded_by(hint::record_command(prepared)),
+            .recorded_by(hint::record_command(prepared))
+            .recording_only(prepared.oversight.chosen.clone()),
         root: prepared.project.root.clone(),
         redactor,
         timeout: prepared.options.timeout,
-        retries: prepared.options.retries,
+        retries: prepared.options.again.retries,
+        retry_delay: prepared.options.again.retry_delay,
+        demands: prepared.oversight.demands.clone(),
         scope_is_known: session.scope_is_known || alone,
         alone: tokio::sync::RwLock::new(()),
         events,
@@ -237,6 +255,7 @@ pub(super) fn session_spec<'a>(prepared: &Prepared<'a>) -> SessionSpec<'a> {
         mode: options.mode.value,
         recordings: options.recordings.value.clone(),
         replay_speed: options.replay_speed,
+        policy: options.policies.forwarding.clone(),
         setup: prepared.settings.setup.as_ref().map(|(setup, _)| setup.name.value.clone()),
         wanted_providers,
         root: prepared.project.root.clone(),

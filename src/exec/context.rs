@@ -10,6 +10,7 @@ use tokio::sync::{RwLock, watch};
 use super::event::Event;
 use super::facts::Facts;
 use super::fixtures::Fixtures;
+use super::review::Demands;
 use super::traffic::Traffic;
 use crate::http::client::Transport;
 use crate::schema::case::TargetKind;
@@ -29,6 +30,10 @@ pub struct RunContext {
     /// For a trial that names no time-out of its own.
     pub timeout: Duration,
     pub retries: u32,
+    /// Before the first retry; doubled before each further one.
+    pub retry_delay: Duration,
+    /// What the run demands of its recordings.
+    pub demands: Demands,
     /// Whether the wire tells which trial a provider request belongs to.
     pub scope_is_known: bool,
     /// Trials take it shared; one that must be the only cause of provider traffic takes it alone.

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use super::review::Review;
 use crate::plan::template::FillError;
 use crate::record::structure::Structure;
+use crate::record::{Spent, Tokens};
 use crate::source::Span;
 
 /// One thing that happened.
@@ -35,6 +37,8 @@ pub struct RunInfo {
     pub mode: String,
     pub jobs: usize,
     pub trials: usize,
+    /// What gives the same random order again.
+    pub seed: Option<u32>,
     /// Parameter names and values.
     pub params: Vec<(String, Vec<String>)>,
     pub started: jiff::Timestamp,
@@ -185,6 +189,10 @@ pub struct ProviderUse {
     pub file: Option<String>,
     /// For a miss: provider, method, path and body of the request, so that `recordings why` can explain it.
     pub request: Option<serde_json::Value>,
+    /// When the recording that answered was made, where that is known.
+    pub recorded_at: Option<jiff::Timestamp>,
+    /// As the provider counted them, in this answer or when it was recorded.
+    pub tokens: Option<Tokens>,
 }
 
 /// A request to the stack under test, and what its answer is made of.
@@ -204,7 +212,10 @@ pub struct ExchangeReport {
 /// One finished trial.
 #[derive(Debug, Clone)]
 pub struct TrialReport {
+    /// The trial's id, with its number where it ran several times.
     pub id: String,
+    /// The trial's id in the plan.
+    pub trial: String,
     /// `file:line` of the case.
     pub place: String,
     /// Upstream's test id, parameters filled in.
@@ -213,6 +224,17 @@ pub struct TrialReport {
     pub took: Duration,
     pub attempts: u32,
     pub matches: Vec<ProviderUse>,
+    /// Of all its provider requests that were counted; `None` where nobody counted.
+    pub tokens: Option<Tokens>,
+}
+
+/// The tokens of these requests, as far as they were counted.
+pub(super) fn tokens(uses: &[ProviderUse]) -> Option<Tokens> {
+    let counted = uses.iter().filter_map(|used| used.tokens);
+    counted.reduce(|sum, more| Tokens {
+        prompt: sum.prompt + more.prompt,
+        completion: sum.completion + more.completion,
+    })
 }
 
 impl TrialReport {
@@ -241,6 +263,10 @@ pub struct Summary {
     pub other_matches: Vec<ProviderUse>,
     /// What went wrong when fixtures were taken down that no trial was left to be charged with.
     pub unclean: Vec<Failure>,
+    /// What there is to say about the recordings that were used, and those that were not.
+    pub recordings: Review,
+    /// What was asked of providers.
+    pub spent: Spent,
     /// Trials that were not started, after `--maxfail` or Ctrl-C.
     pub not_run: usize,
     pub interrupted: bool,

@@ -7,7 +7,9 @@ pub mod facts;
 pub mod fixtures;
 pub mod hint;
 pub mod mutation;
+mod provider_data;
 mod request;
+pub mod review;
 mod rules;
 pub mod session;
 mod stage;
@@ -25,6 +27,7 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 pub use context::{RunContext, Stop};
 use event::{Event, Failure, Outcome, Summary};
+use review::Reviewer;
 
 use crate::plan::TrialPlan;
 
@@ -34,6 +37,8 @@ pub struct Schedule {
     pub jobs: usize,
     /// No trial starts after this many failed.
     pub max_failures: Option<usize>,
+    /// How often each trial runs.
+    pub rounds: u32,
 }
 
 /// Runs all trials and returns the counts. Blocks; trials run on libtest-mimic's threads, their I/O on `runtime`.
@@ -44,30 +49,38 @@ pub fn run(
     runtime: &tokio::runtime::Handle,
 ) -> Summary {
     let started = Instant::now();
-    let total = trials.len();
-    context.fixtures.expect(&trials);
+    let total = trials.len() * usize::try_from(schedule.rounds).unwrap_or(usize::MAX);
+    for _ in 0..schedule.rounds {
+        context.fixtures.expect(&trials);
+    }
     let summary = Arc::new(Mutex::new(Summary::default()));
     let failures = Arc::new(AtomicUsize::new(0));
+    let review = Arc::new(Mutex::new(Reviewer::default()));
     let tests = trials
         .into_iter()
         .map(|trial| {
-            let (context, summary, failures, runtime) =
-                (context.clone(), summary.clone(), failures.clone(), runtime.clone());
+            let (context, summary, failures, runtime, review) =
+                (context.clone(), summary.clone(), failures.clone(), runtime.clone(), review.clone());
             Trial::ignorable_test(trial.id.clone(), move || {
-                if context.stopping() {
-                    return Ok(Completion::ignored_with("not run"));
-                }
-                let report = one(&context, &trial, &runtime);
-                if !report.outcome.failures().is_empty() {
-                    let failed = failures.fetch_add(1, Ordering::SeqCst) + 1;
-                    if schedule.max_failures.is_some_and(|most| failed >= most) {
-                        context.stop.no_more();
+                let mut last = Ok(Completion::ignored_with("not run"));
+                for round in 1..=schedule.rounds {
+                    if context.stopping() {
+                        break;
                     }
+                    let trial = TrialPlan { round, ..trial.clone() };
+                    let report = one(&context, &trial, &runtime);
+                    if !report.outcome.failures().is_empty() {
+                        let failed = failures.fetch_add(1, Ordering::SeqCst) + 1;
+                        if schedule.max_failures.is_some_and(|most| failed >= most) {
+                            context.stop.no_more();
+                        }
+                    }
+                    summary.lock().unwrap_or_else(PoisonError::into_inner).count(&report);
+                    review.lock().unwrap_or_else(PoisonError::into_inner).note(&report);
+                    last = completion(&report.outcome, |failure| failure.title.clone());
+                    context.emit(Event::TrialFinished(Box::new(report)));
                 }
-                summary.lock().unwrap_or_else(PoisonError::into_inner).count(&report);
-                let completion = completion(&report.outcome, |failure| failure.title.clone());
-                context.emit(Event::TrialFinished(Box::new(report)));
-                completion
+                last
             })
         })
         .collect();
@@ -86,6 +99,9 @@ pub fn run(
     summary.unclean = trial::clean(left, context);
     summary.stray_misses = context.traffic.stray_misses();
     summary.other_matches = context.traffic.other_uses();
+    let review = std::mem::take(&mut *review.lock().unwrap_or_else(PoisonError::into_inner));
+    summary.recordings = review.finish(&summary.other_matches, context);
+    summary.spent = context.traffic.spent();
     summary.took = started.elapsed();
     context.emit(Event::RunFinished(summary.clone()));
     summary
@@ -116,7 +132,7 @@ where
 }
 
 fn one(context: &RunContext, trial: &TrialPlan, runtime: &tokio::runtime::Handle) -> event::TrialReport {
-    context.emit(Event::TrialStarted { id: trial.id.clone() });
+    context.emit(Event::TrialStarted { id: trial.shown_id() });
     runtime.block_on(trial::run(context, trial))
 }
 

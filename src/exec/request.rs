@@ -6,6 +6,7 @@ use base64::Engine as _;
 use bytes::Bytes;
 use serde_json::Value;
 
+use super::provider_data;
 use crate::http::multipart::{FormPart, encode};
 use crate::http::{HeaderMap, HeaderName, HeaderValue, Request};
 use crate::plan::expression::Scope;
@@ -47,7 +48,10 @@ pub(super) fn make(
             .map_err(|error| FillError { message: error.to_string(), span: span.clone() })?;
         match template.fill(scope)? {
             Value::Null => _ = headers.remove(&name),
-            value => _ = headers.insert(name, header_value(&plain(&value), span)?),
+            value => {
+                let text = provider_data::merged(&headers, &name, plain(&value));
+                headers.insert(name, header_value(&text, span)?);
+            }
         }
     }
     Ok(Request { method: plan.method.clone(), path, headers, body })

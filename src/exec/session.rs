@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::traffic::Traffic;
-use super::wiring::{Address, Wiring, replay_env, start_proxy, wire, wired_name};
+use super::wiring::{Address, Wiring, replay_env, start_proxy, tagged, wire, wired_name};
 use crate::http::client::{Transport, TransportError};
 use crate::http::{HeaderMap, Method, Request};
 use crate::plan::expression::Scope;
 use crate::plan::template::{FillError, Template};
-use crate::record::{self, Mode, ReplaySpeed};
+use crate::record::{self, Mode, Policy, ReplaySpeed};
 use crate::schema::StackDefinition;
 use crate::schema::case::TargetKind;
 use crate::source::Problems;
@@ -35,6 +35,8 @@ pub struct SessionSpec<'a> {
     pub mode: Mode,
     pub recordings: PathBuf,
     pub replay_speed: ReplaySpeed,
+    /// What may be forwarded to providers.
+    pub policy: Policy,
     pub setup: Option<String>,
     pub secrets: Vec<String>,
     /// Ids of the providers that the chosen models belong to, as `openai`.
@@ -43,6 +45,21 @@ pub struct SessionSpec<'a> {
     pub root: PathBuf,
     /// This binary, for stacks that are `runner serve`.
     pub runner: PathBuf,
+}
+
+impl SessionSpec<'_> {
+    /// Whether provider traffic passes through the proxy: not in a live run, unless it has a limit to hold.
+    pub(super) fn is_wired(&self) -> bool {
+        self.mode != Mode::Live || self.policy.limits_forwarding()
+    }
+
+    /// A budget cannot hold where somebody else told the stack where its providers are.
+    fn refuse_a_budget(&self, url: &str) -> Result<(), SessionError> {
+        if self.mode == Mode::Replay || !self.policy.has_budget() {
+            return Ok(());
+        }
+        Err(SessionError::NoBudget { url: url.to_owned() })
+    }
 }
 
 /// A stack that answers.
@@ -68,6 +85,10 @@ pub enum SessionError {
     ConfigFile {
         path: PathBuf,
         reason: String,
+    },
+    /// A budget is given for a stack whose providers cannot be wired.
+    NoBudget {
+        url: String,
     },
     /// Nothing answers at the URL.
     Unreachable {
@@ -97,6 +118,11 @@ impl std::fmt::Display for SessionError {
                 f,
                 "no stack answers at {url}: {reason}; start it, or let runner start one: --stack-config=server:CONFIG"
             ),
+            Self::NoBudget { url } => write!(
+                f,
+                "a budget cannot hold for the stack at {url}: it was not started here, so its requests to providers do \
+                 not pass through the proxy; `runner proxy` takes --max-requests and --max-tokens, too"
+            ),
             Self::Stack(error) => write!(f, "{error}"),
             Self::Start(error) => write!(f, "{error}"),
             Self::Recordings(error) => write!(f, "{error}"),
@@ -118,6 +144,7 @@ impl SessionError {
             self,
             Self::Config(_)
                 | Self::ConfigFile { .. }
+                | Self::NoBudget { .. }
                 | Self::Template(_)
                 | Self::Recordings(_)
                 | Self::BadRecordings(_)
@@ -129,6 +156,7 @@ impl Session {
     pub async fn start(spec: SessionSpec<'_>) -> Result<Self, SessionError> {
         match spec.target.clone() {
             TargetSpec::Url(url) => {
+                spec.refuse_a_budget(&url)?;
                 let session = Self::reach(&url, Vec::new())?;
                 // Any answer will do: which routes a server has is for the cases to say.
                 match session.transport.send(&probe(&spec.stack.ready.get), ANSWER_WITHIN).await {
@@ -166,7 +194,7 @@ impl Session {
         }
         .map_err(SessionError::Config)?;
         let mut traffic = Traffic::unseen();
-        if spec.mode != Mode::Live {
+        if spec.is_wired() {
             let addresses: Vec<(String, Address)> = config
                 .provider_addresses()
                 .map(|provider| (wired_name(provider.provider_id).to_owned(), Address::of(provider.url)))
@@ -211,6 +239,7 @@ impl Session {
         if let Some(port) = port {
             let url = format!("http://127.0.0.1:{port}");
             if target::probe(&url, &ready).await {
+                spec.refuse_a_budget(&url)?;
                 let note = format!(
                     "reusing the server that answers at {url}; it was not started here, so its providers are not \
                      recorded or replayed"
@@ -230,7 +259,7 @@ impl Session {
         })?;
         let path = spec.root.join(config);
         let file = path.is_file().then_some(path);
-        let Wiring { env, traffic, rewritten } = wire(&spec, file.as_deref()).await?;
+        let Wiring { env, traffic, rewritten, providers, taggable } = wire(&spec, file.as_deref()).await?;
         let config = match (rewritten, file) {
             (Some(text), _) => {
                 let copy = state.path().join("run.yaml");
@@ -258,11 +287,12 @@ impl Session {
                 return Err(SessionError::Start(error));
             }
         };
+        let (traffic, all_tagged) = tagged(traffic, &providers, taggable);
         Ok(Self {
             transport: Transport::network(running.base_url()).map_err(SessionError::Transport)?,
             kind: TargetKind::Server,
             traffic,
-            scope_is_known: spec.stack.traceparent.unwrap_or(false),
+            scope_is_known: spec.stack.traceparent.unwrap_or(false) || all_tagged,
             max_parallel: spec.stack.max_parallel.as_ref().and_then(|most| usize::try_from(most.value).ok()),
             notes: Vec::new(),
             running: Some(running),
@@ -344,6 +374,7 @@ mod tests {
             mode: Mode::Replay,
             recordings: PathBuf::new(),
             replay_speed: ReplaySpeed::default(),
+            policy: Policy::default(),
             setup: None,
             secrets: Vec::new(),
             wanted_providers: Vec::new(),

@@ -8,10 +8,14 @@ use serde_json::Value;
 
 use super::event::{Failure, FailureKind, Outcome, ProviderUse};
 use super::hint::RecordCommand;
+use super::provider_data;
 use crate::check::ProviderRequestSeen;
 use crate::http::{HeaderMap, HeaderValue};
 use crate::plan::expression::Scope;
-use crate::record::{CallResult, Fault, Miss, ProviderCall, Proxy, TrialGuard, TrialTag, traceparent};
+use crate::record::{
+    CallResult, Coverage, Fault, Miss, ProviderCall, Proxy, Spent, Terms, TrialGuard, TrialTag, Unused,
+    traceparent,
+};
 
 /// How long a provider may take to end an answer that the stack has already made its own from.
 const COMPLETE_WITHIN: Duration = Duration::from_secs(60);
@@ -29,6 +33,10 @@ pub struct Traffic {
     charged: Mutex<BTreeSet<String>>,
     /// Calls of attempts that were repeated.
     repeated: Mutex<Vec<ProviderUse>>,
+    /// The only trials that may record; `None` for all.
+    chosen: Option<BTreeSet<String>>,
+    /// Members of the provider-data header that take a trial's tag.
+    tagged: Vec<String>,
     /// The command that would record what is missing, as far as it is known.
     record: Option<RecordCommand>,
 }
@@ -43,6 +51,8 @@ impl Traffic {
             unattributed: Mutex::default(),
             charged: Mutex::default(),
             repeated: Mutex::default(),
+            chosen: None,
+            tagged: Vec::new(),
             record: None,
         }
     }
@@ -63,6 +73,44 @@ impl Traffic {
         self
     }
 
+    /// Lets trials put their tags into these members of the provider-data header.
+    pub(super) fn tagging(mut self, members: Vec<String>) -> Self {
+        self.tagged = members;
+        self
+    }
+
+    /// Whether the stack asked a provider something through the proxy while it started.
+    pub(super) fn asked_at_boot(&self, provider: &str) -> bool {
+        self.boot_calls().iter().any(|call| call.provider == provider)
+    }
+
+    /// Lets only these trials record; all others replay.
+    #[must_use]
+    pub fn recording_only(mut self, trials: Option<BTreeSet<String>>) -> Self {
+        self.chosen = trials;
+        self
+    }
+
+    /// Whether this trial records while others replay, so that its requests must be told from theirs.
+    pub(super) fn is_chosen(&self, trial: &str) -> bool {
+        self.chosen.as_ref().is_some_and(|chosen| chosen.contains(trial))
+    }
+
+    /// Whether the budget is used up.
+    pub(super) fn is_over_budget(&self) -> bool {
+        self.proxy.as_ref().is_some_and(Proxy::is_over_budget)
+    }
+
+    /// What was forwarded so far.
+    pub(super) fn spent(&self) -> Spent {
+        self.proxy.as_ref().map(Proxy::spent).unwrap_or_default()
+    }
+
+    /// The recordings that a run could have used and did not.
+    pub(super) fn unused(&self, run: &Coverage) -> Vec<Unused> {
+        self.proxy.as_ref().map(|proxy| proxy.unused(run)).unwrap_or_default()
+    }
+
     /// Begins a trial, or a fixture that trials share; its calls are its own until the guard is dropped.
     pub(super) fn begin(&self, id: &str, aliases: Vec<String>, faults: Vec<Fault>) -> Option<TrialGuard> {
         let before = lock(&self.calls).remove(id).unwrap_or_default();
@@ -70,7 +118,8 @@ impl Traffic {
         let late = proxy.take_calls(id);
         lock(&self.repeated).extend(before.iter().chain(&late).map(usage));
         let tag = TrialTag { id: id.to_owned(), aliases };
-        Some(proxy.begin_with_faults(tag, faults))
+        let replays = self.chosen.is_some() && !self.is_chosen(id);
+        Some(proxy.begin_on(tag, Terms { faults, replays }))
     }
 
     /// Lets the wire tell which trial a request belongs to.
@@ -79,6 +128,9 @@ impl Traffic {
             && let Ok(value) = HeaderValue::from_str(&traceparent(trial))
         {
             headers.insert("traceparent", value);
+        }
+        if !self.tagged.is_empty() {
+            provider_data::tag(&self.tagged, trial, headers);
         }
     }
 
@@ -102,10 +154,12 @@ impl Traffic {
         calls.iter().skip(from).map(seen).collect()
     }
 
-    /// A trial's calls, as reports show them.
-    pub(super) fn uses(&self, trial: &str) -> Vec<ProviderUse> {
+    /// A trial's calls, as its report shows them; they are in no later report.
+    pub(super) fn take_uses(&self, trial: &str) -> Vec<ProviderUse> {
         self.refresh(trial);
-        lock(&self.calls).get(trial).map_or_else(Vec::new, |calls| calls.iter().map(usage).collect())
+        lock(&self.calls)
+            .get_mut(trial)
+            .map_or_else(Vec::new, |calls| calls.drain(..).map(|c| usage(&c)).collect())
     }
 
     /// A trial with a miss has failed, whatever its checks said: the stack answered from an error that no
@@ -123,6 +177,9 @@ impl Traffic {
             let boot = self.boot_calls();
             misses.extend(boot.iter().filter(|call| uses(&call.provider)).filter_map(|call| self.miss(call)));
         }
+        if misses.is_empty() && matches!(outcome, Outcome::Failed(_)) {
+            misses.extend(self.refused_to(trial));
+        }
         lock(&self.charged).extend(lock(&self.calls).get(trial).into_iter().flatten().filter_map(key_of));
         if misses.is_empty() {
             return outcome;
@@ -138,6 +195,17 @@ impl Traffic {
             first.detail = Some(format!("{}\n{}", detail.trim_end(), then.join("\n")));
         }
         super::trial::outcome_of(misses)
+    }
+
+    /// Requests that the budget stopped and that may be this trial's, where nobody can tell whose they are.
+    fn refused_to(&self, trial: &str) -> Vec<Failure> {
+        let Some(proxy) = &self.proxy else { return Vec::new() };
+        let mut unattributed = lock(&self.unattributed);
+        unattributed.extend(proxy.take_unattributed_calls());
+        let refused = |call: &&ProviderCall| {
+            matches!(call.result, CallResult::OverBudget { .. }) && call.suspects.iter().any(|id| id == trial)
+        };
+        unattributed.iter().filter(refused).take(1).filter_map(|call| self.miss(call)).collect()
     }
 
     fn boot_calls(&self) -> Vec<ProviderCall> {
@@ -187,9 +255,11 @@ impl Traffic {
     /// What no trial's report shows: calls at boot, of repeated attempts, of no trial for certain, and late ones.
     pub(super) fn other_uses(&self) -> Vec<ProviderUse> {
         let Some(proxy) = &self.proxy else { return Vec::new() };
-        let trials: Vec<String> = lock(&self.calls).keys().cloned().collect();
-        let late = trials.iter().flat_map(|trial| proxy.take_calls(trial));
-        let mut calls: Vec<_> = proxy.take_boot_calls().into_iter().chain(late).collect();
+        let mut kept = lock(&self.calls);
+        // What fixtures asked that trials share, and what came after its trial's report.
+        let left: Vec<_> = kept.values_mut().flat_map(std::mem::take).collect();
+        let late = left.into_iter().chain(kept.keys().flat_map(|trial| proxy.take_calls(trial)));
+        let mut calls: Vec<_> = self.boot_calls().into_iter().chain(late).collect();
         calls.extend(proxy.take_unattributed_calls());
         let mut uses: Vec<_> = calls.iter().chain(lock(&self.unattributed).iter()).map(usage).collect();
         uses.append(&mut lock(&self.repeated));
@@ -209,6 +279,9 @@ impl Traffic {
                 (FailureKind::Miss, title, miss.to_string())
             }
             CallResult::Failed { reason } => (FailureKind::Fault, format!("{asked} failed"), reason.clone()),
+            CallResult::OverBudget { reason } => {
+                (FailureKind::Fault, format!("stopped by the budget: {asked}"), reason.clone())
+            }
             _ => return None,
         };
         let detail = Some(detail);
@@ -243,6 +316,7 @@ fn usage(call: &ProviderCall) -> ProviderUse {
         CallResult::Recorded { file } => ("recorded".to_owned(), Some(file.clone())),
         CallResult::Forwarded => ("forwarded".to_owned(), None),
         CallResult::Faulted => ("no answer".to_owned(), None),
+        CallResult::OverBudget { .. } => ("over budget".to_owned(), None),
         CallResult::Miss(_) => ("miss".to_owned(), None),
         CallResult::Failed { .. } => ("failed".to_owned(), None),
     };
@@ -250,8 +324,19 @@ fn usage(call: &ProviderCall) -> ProviderUse {
         Some(fault) => format!("{tier}; declared fault: {fault}"),
         None => tier,
     };
-    let request = matches!(call.result, CallResult::Miss(_)).then(|| asked(call));
-    ProviderUse { provider: call.provider.clone(), endpoint: call.path.clone(), tier, file, request }
+    let recorded_at = match call.result {
+        CallResult::Hit { recorded_at, .. } => recorded_at,
+        _ => None,
+    };
+    ProviderUse {
+        provider: call.provider.clone(),
+        endpoint: call.path.clone(),
+        tier,
+        file,
+        request: matches!(call.result, CallResult::Miss(_)).then(|| asked(call)),
+        recorded_at,
+        tokens: call.tokens,
+    }
 }
 
 /// A request as `recordings why` takes it; the proxy has scrubbed it.

@@ -1,9 +1,9 @@
 //! One trial: rules, attempts, steps, cleanup, and what it all comes to.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::context::RunContext;
-use super::event::{Event, Failure, FailureKind, Outcome, TrialReport};
+use super::event::{Event, Failure, FailureKind, Outcome, TrialReport, tokens};
 use super::fixtures::{self, Given};
 use super::stage::{self, StageEnd};
 use super::step::{self, StepContext};
@@ -14,6 +14,8 @@ use crate::plan::trial::TrialPlan;
 use crate::record::Fault;
 use crate::source::Located;
 
+/// No retry is waited for longer than this.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Why a case with faults is skipped where the runner does not stand between the stack and its providers.
 const NO_FAULTS: &str = "its faults need provider traffic that is recorded or replayed: not mode live, not a stack \
                           that was started elsewhere";
@@ -24,14 +26,17 @@ pub(super) async fn run(context: &RunContext, trial: &TrialPlan) -> TrialReport 
     let (outcome, attempts) = judged(context, trial, None).await;
     let left = context.fixtures.release(context, trial).await;
     let outcome = redacted(also(outcome, left), context);
+    let matches = context.traffic.take_uses(&trial.id);
     TrialReport {
-        id: trial.id.clone(),
+        id: trial.shown_id(),
+        trial: trial.id.clone(),
         place: trial.case.span.file_line(),
         upstream: trial.upstream.clone(),
         outcome,
         took: started.elapsed(),
         attempts,
-        matches: context.traffic.uses(&trial.id),
+        tokens: tokens(&matches),
+        matches,
     }
 }
 
@@ -73,6 +78,7 @@ async fn judged(context: &RunContext, trial: &TrialPlan, tap: Option<&Tap>) -> (
         }
         let failed = matches!(outcome, Outcome::Failed(_) | Outcome::Broken(_));
         if failed && expected.is_none() && attempts <= context.retries && !context.stopping() {
+            pause(context, attempts).await;
             attempts += 1;
             continue;
         }
@@ -87,6 +93,18 @@ async fn judged(context: &RunContext, trial: &TrialPlan, tap: Option<&Tap>) -> (
             (outcome, _) => outcome,
         };
         return (outcome, attempts);
+    }
+}
+
+/// Waits before a retry, twice as long after each attempt, and no longer than the run goes on.
+async fn pause(context: &RunContext, attempts: u32) {
+    let factor = 1_u32.checked_shl(attempts - 1).unwrap_or(u32::MAX);
+    let delay = context.retry_delay.saturating_mul(factor).min(LONGEST_PAUSE);
+    if !delay.is_zero() {
+        tokio::select! {
+            () = tokio::time::sleep(delay) => {}
+            () = context.interrupted() => {}
+        }
     }
 }
 
@@ -110,7 +128,9 @@ fn is_near(base: &str) -> bool {
 async fn attempt(context: &RunContext, trial: &TrialPlan, company: Company, tap: Option<&Tap>) -> Outcome {
     tap.into_iter().for_each(Tap::rewind);
     // Where the wire cannot tell which trial a provider request belongs to, a trial that looks at them runs alone.
-    let alone = company == Company::Alone || (trial.case.watches_provider() && !context.scope_is_known);
+    let alone = company == Company::Alone
+        || (!context.scope_is_known
+            && (trial.case.watches_provider() || context.traffic.is_chosen(&trial.id)));
     let (_shared, _alone) = if alone {
         (None, Some(context.alone.write().await))
     } else {
@@ -129,6 +149,10 @@ async fn attempt(context: &RunContext, trial: &TrialPlan, company: Company, tap:
         _ => outcome,
     };
     drop(active);
+    if context.traffic.is_over_budget() {
+        // Nothing is forwarded any more, so what follows could only break.
+        context.stop.no_more();
+    }
     context.traffic.settle(&trial.id, &trial.scope, outcome)
 }
 
@@ -186,7 +210,7 @@ async fn steps(
         timeout: limit * 2,
     };
     let done = |index: usize, passed, took| {
-        context.emit(Event::StepFinished { id: trial.id.clone(), step: index + 1, passed, took });
+        context.emit(Event::StepFinished { id: trial.shown_id(), step: index + 1, passed, took });
     };
     let outcome = match stage::run(&trial.case.steps, &mut scope, with, limit, context, done).await {
         StageEnd::Passed => Outcome::Passed,

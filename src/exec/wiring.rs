@@ -46,6 +46,7 @@ pub(super) async fn start_proxy(
         mask_hosts: record::mask_hosts(&spec.env),
         port: 0,
         replay_speed: spec.replay_speed,
+        policy: spec.policy.clone(),
     };
     let proxy = record::start(options).await.map_err(SessionError::Recordings)?;
     match proxy.problems() {
@@ -73,13 +74,17 @@ pub(super) fn replay_env(spec: &SessionSpec<'_>) -> Vec<(String, String)> {
         .collect()
 }
 
-/// A server that will go through the proxy.
+/// A server that will go through the proxy, and how trials can be told apart then.
 pub(super) struct Wiring {
     /// Its environment.
     pub(super) env: Vec<(String, String)>,
     pub(super) traffic: Traffic,
     /// Its configuration, when addresses are written there.
     pub(super) rewritten: Option<String>,
+    /// Providers that are reached through the proxy.
+    pub(super) providers: Vec<String>,
+    /// Of those, the ones to which the stack passes a key from the provider-data header, and the member that has it.
+    pub(super) taggable: Vec<(String, String)>,
 }
 
 /// A provider that the proxy is put in front of.
@@ -101,9 +106,14 @@ enum Told {
 pub(super) async fn wire(spec: &SessionSpec<'_>, file: Option<&Path>) -> Result<Wiring, SessionError> {
     let mut child: BTreeMap<String, String> = spec.env.clone();
     child.extend(replay_env(spec));
-    if spec.mode == Mode::Live {
-        let env = child.into_iter().collect();
-        return Ok(Wiring { env, traffic: Traffic::unseen(), rewritten: None });
+    if !spec.is_wired() {
+        return Ok(Wiring {
+            env: child.into_iter().collect(),
+            traffic: Traffic::unseen(),
+            rewritten: None,
+            providers: Vec::new(),
+            taggable: Vec::new(),
+        });
     }
     let mut wired = by_variable(spec, &child);
     let config = file.map(|path| Ok((path, read(path)?))).transpose()?;
@@ -128,6 +138,8 @@ pub(super) async fn wire(spec: &SessionSpec<'_>, file: Option<&Path>) -> Result<
     let upstreams =
         wired.iter().map(|wired| wired.address.upstream(&wired.name, wired.api_key.clone())).collect();
     let proxy = start_proxy(spec, upstreams).await?;
+    let providers = wired.iter().map(|wired| wired.name.clone()).collect();
+    let taggable = wired.iter().filter_map(|wired| taggable(spec, wired)).collect();
     let mut replaced = Vec::new();
     for Wired { name, address, told, .. } in wired {
         let url = format!("{}{}", proxy.url(&name), address.path);
@@ -145,7 +157,33 @@ pub(super) async fn wire(spec: &SessionSpec<'_>, file: Option<&Path>) -> Result<
         }
         _ => None,
     };
-    Ok(Wiring { env: child.into_iter().collect(), traffic: Traffic::seen_by(proxy), rewritten })
+    let (env, traffic) = (child.into_iter().collect(), Traffic::seen_by(proxy));
+    Ok(Wiring { env, traffic, rewritten, providers, taggable })
+}
+
+/// The provider and the member of the provider-data header that is its key, when a trial's tag may stand there.
+fn taggable(spec: &SessionSpec<'_>, wired: &Wired) -> Option<(String, String)> {
+    let mut definitions = spec.stack.providers.iter();
+    let (_, definition) = definitions.find(|(name, _)| name.value == wired.name)?;
+    let member = definition.provider_data_key.clone()?;
+    // A tag stands in the key's place, so the proxy must know the key where it forwards.
+    let is_safe = spec.mode == Mode::Replay || wired.api_key.is_some();
+    is_safe.then(|| (wired.name.clone(), member))
+}
+
+/// The traffic of a stack that is ready, with tags where they stay on this machine; and whether every provider gets them.
+///
+/// A provider that did not ask through the proxy while the stack started may have its address from somewhere else, and
+/// would be sent the tag as its key.
+pub(super) fn tagged(
+    traffic: Traffic,
+    providers: &[String],
+    taggable: Vec<(String, String)>,
+) -> (Traffic, bool) {
+    let taggable: Vec<_> = taggable.into_iter().filter(|(name, _)| traffic.asked_at_boot(name)).collect();
+    let all = providers.iter().all(|name| taggable.iter().any(|(tagged, _)| tagged == name));
+    let members = taggable.into_iter().map(|(_, member)| member).collect();
+    (traffic.tagging(members), all && !providers.is_empty())
 }
 
 /// The providers whose addresses the stack reads from variables, by its definition.

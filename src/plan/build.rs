@@ -30,17 +30,21 @@ pub struct Plan {
     pub trials: Vec<TrialPlan>,
     /// How many trials all shards have together.
     pub planned: usize,
+    /// The ids of all trials that the project has with these settings, selected or not.
+    pub known: BTreeSet<String>,
+    /// Those of them that can never run with these settings.
+    pub impossible: BTreeSet<String>,
 }
 
 impl Plan {
     /// The trials of one shard.
     #[must_use]
-    pub fn shard(self, shard: Shard, split: &Split) -> Self {
+    pub fn shard(mut self, shard: Shard, split: &Split) -> Self {
         let ids: Vec<&str> = self.trials.iter().map(|trial| trial.id.as_str()).collect();
         let shards = split.assign(&ids, shard.count);
-        let trials = self.trials.into_iter().zip(shards);
+        let trials = std::mem::take(&mut self.trials).into_iter().zip(shards);
         let trials = trials.filter(|(_, of)| *of == shard.index).map(|(trial, _)| trial).collect();
-        Self { trials, planned: self.planned }
+        Self { trials, ..self }
     }
 }
 
@@ -63,6 +67,7 @@ pub fn build(
     let roots = suite_selectors(settings);
     let mut used = vec![false; selection.selectors.len()];
     let mut trials = Vec::new();
+    let (mut known, mut impossible) = (BTreeSet::new(), BTreeSet::new());
     let complete = documents.is_complete(Folder::TestCases);
     let mut fixtures = fixture::Lowering::new(run_scope(settings));
     for file in &documents.cases {
@@ -74,6 +79,11 @@ pub fn build(
             let found = expand(own, settings, selection, &mut fixtures, &mut problems);
             let in_suite = roots.holds(candidate);
             for trial in found {
+                known.insert(trial.id.clone());
+                known.extend(trial.case.fixtures.iter().map(|fixture| fixture.id.clone()));
+                if trial.skip.is_some() {
+                    impossible.insert(trial.id.clone());
+                }
                 let suffix = &trial.id[path.len() + 2 + case.name.len()..];
                 let mut asked = selection.selectors.is_empty();
                 for (index, selector) in selection.selectors.iter().enumerate() {
@@ -97,7 +107,7 @@ pub fn build(
         problems.push(tree::unmatched(selector, documents));
     }
     tree::suites(documents, &mut problems);
-    problems.or(Plan { planned: trials.len(), trials })
+    problems.or(Plan { planned: trials.len(), trials, known, impossible })
 }
 
 /// A suite's roots and excludes; without a suite everything is included.
@@ -282,6 +292,7 @@ impl Context<'_> {
         });
         TrialPlan {
             id,
+            round: 1,
             case: self.plan.clone(),
             client: point.client,
             scope,

@@ -18,6 +18,8 @@ use crate::source::{Located, Span};
 pub struct TrialPlan {
     /// `path::name[…]`; unique in a plan and stable.
     pub id: String,
+    /// Which of several runs of this trial it is, from 1.
+    pub round: u32,
     pub case: Arc<CasePlan>,
     pub client: Option<Client>,
     /// Every name that templates may use before the first step ran.
@@ -26,6 +28,13 @@ pub struct TrialPlan {
     pub upstream: Option<String>,
     /// Why it is skipped, as far as that is known without a stack.
     pub skip: Option<String>,
+}
+
+impl TrialPlan {
+    /// The id in reports: `id#2` for the second of several runs.
+    pub fn shown_id(&self) -> String {
+        if self.round > 1 { format!("{}#{}", self.id, self.round) } else { self.id.clone() }
+    }
 }
 
 /// A case, lowered.

@@ -107,6 +107,7 @@ mod tests {
             mask_hosts: vec![],
             port: 0,
             replay_speed,
+            policy: crate::record::Policy::default(),
         };
         start_stand_alone(options).await.unwrap()
     }
@@ -183,7 +184,8 @@ mod tests {
         assert!(failure.as_str().unwrap().contains("no provider `nobody`"), "{failure}");
         let want = json!({
             "requests": 6, "by_provider": {"p": 5, "nobody": 1}, "matches": {"exact": 3},
-            "scopes": {"same": 2, "unscoped": 1}, "recorded": 0, "forwarded": 0, "faulted": 0, "missed": 2, "failed": 1,
+            "scopes": {"same": 2, "unscoped": 1}, "recorded": 0, "forwarded": 0, "faulted": 0, "refused": 0, "missed": 2,
+            "failed": 1,
             "misses": [null], "failures": [null], "tokens": {"prompt": 6, "completion": 9}, "in_flight": 0,
             "scope": "our/trial::a",
         });
@@ -205,6 +207,7 @@ mod tests {
             mask_hosts: vec![],
             port: 0,
             replay_speed,
+            policy: crate::record::Policy::default(),
         };
         let running = crate::record::start(options.clone()).await.unwrap();
         assert_eq!(Client::new(&running).set_scope("a").await, Value::Null);

@@ -48,11 +48,19 @@ pub struct ProviderCall {
 #[derive(Debug, Clone, PartialEq)]
 pub enum CallResult {
     /// From a recording.
-    Hit { file: String, normalisers: Vec<&'static str>, scope: ScopeTier },
+    Hit {
+        file: String,
+        normalisers: Vec<&'static str>,
+        scope: ScopeTier,
+        /// Not known of upstream's recordings.
+        recorded_at: Option<jiff::Timestamp>,
+    },
     /// By the provider, and stored.
     Recorded { file: String },
     /// By the provider, not stored (mode `live`).
     Forwarded,
+    /// By the proxy itself, unsent: it might have exceeded the budget; says why.
+    OverBudget { reason: String },
     /// By the proxy itself: a fault that the trial declares stands in the place of an answer.
     Faulted,
     /// By nobody: no recording answers it.
@@ -90,6 +98,7 @@ impl fmt::Display for CallResult {
             Self::Recorded { .. } => f.write_str("recorded"),
             Self::Forwarded => f.write_str("forwarded"),
             Self::Faulted => f.write_str("declared fault"),
+            Self::OverBudget { reason } => write!(f, "refused: {reason}"),
             Self::Miss(_) => f.write_str("miss"),
             Self::Failed { reason } => write!(f, "failed: {reason}"),
         }
@@ -231,7 +240,8 @@ mod tests {
     #[test]
     fn a_result_says_how_it_matched() {
         let hit = |normalisers: &[&'static str], scope| {
-            CallResult::Hit { file: "f".into(), normalisers: normalisers.to_vec(), scope }.to_string()
+            CallResult::Hit { file: "f".into(), normalisers: normalisers.to_vec(), scope, recorded_at: None }
+                .to_string()
         };
         assert_eq!(hit(&[], ScopeTier::Same), "exact");
         assert_eq!(hit(&["dropped-nulls"], ScopeTier::Unscoped), "matched after dropping nulls");

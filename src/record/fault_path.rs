@@ -26,6 +26,10 @@ async fn provider() -> String {
     base_url
 }
 
+fn on(faults: Vec<Fault>) -> Terms {
+    Terms { faults, ..Terms::default() }
+}
+
 async fn proxy(mode: Mode, dir: &Path, base_url: &str) -> Proxy {
     let providers = vec![ProviderUpstream { name: "p".into(), base_url: base_url.into(), api_key: None }];
     let (dir, replay_speed) = (dir.to_path_buf(), ReplaySpeed::FAST);
@@ -38,6 +42,7 @@ async fn proxy(mode: Mode, dir: &Path, base_url: &str) -> Proxy {
         mask_hosts: vec![],
         port: 0,
         replay_speed,
+        policy: crate::record::Policy::default(),
     };
     start(options).await.unwrap()
 }
@@ -113,7 +118,7 @@ async fn faults_happen_to_recordings_and_then_the_recording_comes() {
         fault(EMBED, nth(2), Effect::MalformedEvent(NonZeroUsize::MIN)),
         fault("/rerank", Occurrence::Every, status(500)),
     ];
-    let guard = replaying.begin_with_faults(tag(), faults);
+    let guard = replaying.begin_on(tag(), on(faults));
     let client = Client::new(&replaying);
     let refused = client.ask(CHAT).await;
     assert!(refused.starts_with("429 {\"error\":{\"message\":\"Too Many Requests"), "{refused}");
@@ -145,7 +150,7 @@ async fn a_fault_that_cannot_happen_is_no_success() {
     let dir = recorded().await;
     let replaying = proxy(Mode::Replay, dir.path(), "http://127.0.0.1:9").await;
     let far = fault(CHAT, Occurrence::Every, Effect::CutAfterEvents(9));
-    let _guard = replaying.begin_with_faults(tag(), vec![far]);
+    let _guard = replaying.begin_on(tag(), on(vec![far]));
     let answer = Client::new(&replaying).ask(CHAT).await;
     assert!(answer.starts_with("500 ") && answer.contains("the answer has 4 events"), "{answer}");
     let [call] = &replaying.take_calls("t")[..] else { panic!("one call") };
@@ -157,7 +162,7 @@ async fn while_recording_the_client_gets_the_fault_and_the_file_the_truth() {
     let dir = tempfile::tempdir().unwrap();
     let recording = proxy(Mode::Record, dir.path(), &provider().await).await;
     let first = Occurrence::First(NonZeroU32::MIN);
-    let guard = recording.begin_with_faults(tag(), vec![fault(CHAT, first, Effect::CutAfterEvents(1))]);
+    let guard = recording.begin_on(tag(), on(vec![fault(CHAT, first, Effect::CutAfterEvents(1))]));
     let client = Client::new(&recording);
     assert_eq!(client.ask(CHAT).await, "200 data: {\"n\":1}\n\n…");
     assert!(recording.settle(LIMIT).await);
@@ -174,7 +179,7 @@ async fn a_delayed_answer_is_whole_and_late() {
     let replaying = proxy(Mode::Replay, dir.path(), "http://127.0.0.1:9").await;
     let delay = Duration::from_millis(20);
     let late = Fault { delay, ..fault(CHAT, Occurrence::Every, Effect::Delayed) };
-    let _guard = replaying.begin_with_faults(tag(), vec![late]);
+    let _guard = replaying.begin_on(tag(), on(vec![late]));
     let asked = Instant::now();
     assert_eq!(Client::new(&replaying).ask(CHAT).await, format!("200 {STREAM}"));
     assert!(asked.elapsed() >= delay);

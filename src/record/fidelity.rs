@@ -215,6 +215,7 @@ async fn proxy(mode: Mode, dir: &Path, base_url: &str, replay_speed: ReplaySpeed
         mask_hosts: vec![],
         port: 0,
         replay_speed,
+        policy: crate::record::Policy::default(),
     };
     start(options).await.unwrap()
 }

@@ -28,6 +28,7 @@
 //! | `admin`, `tally` | what a stand-alone proxy is asked and told |
 //! | `pacing` | when the pieces of a replayed answer go out |
 //! | `relay`, `forward`, `calls` | passing a request on, the client, the log |
+//! | `policy`, `spending`, `unused` | what may be forwarded, the account of it, recordings that a run left aside |
 //!
 //! A replaying proxy holds a [`Replay`], which can neither write nor connect; [`Recorder`] is the only type with `put`.
 
@@ -83,6 +84,7 @@ mod mode;
 mod normalise_properties;
 mod opaque;
 mod pacing;
+mod policy;
 mod prepare;
 mod problem;
 mod proxy;
@@ -99,9 +101,11 @@ mod serve;
 mod setups;
 #[cfg(test)]
 mod shared_recordings;
+mod spending;
 mod split_text;
 mod store;
 mod tally;
+mod unused;
 #[cfg(test)]
 mod whole_path;
 mod write;
@@ -115,14 +119,17 @@ pub use key::{Key, WireBody, WireRequest};
 pub use miss::{Miss, MissReason, Nearest};
 pub use mode::{Mode, UnknownMode};
 pub use pacing::{ReplaySpeed, UnknownSpeed};
+pub use policy::Policy;
 pub use problem::{ProblemKind, RecordingProblem};
 pub use proxy::{ProviderUpstream, Proxy, ProxyOptions, StartError, start, start_stand_alone};
 pub use recorder::{PutError, Recorder};
 pub use recording::{Answer, AnswerBody, AnswerChunk, FORMAT, Meta, Owner, RecordedRequest, Recording};
 pub use redact::{Blocked, Scrubber};
-pub use scope::{ActiveTrials, Attempt, Caller, TrialGuard, TrialTag, traceparent, trial_api_key};
+pub use scope::{ActiveTrials, Attempt, Caller, Terms, TrialGuard, TrialTag, traceparent, trial_api_key};
 pub use setups::setups_recorded;
+pub use spending::Spent;
 pub use store::{Hit, Replay};
+pub use unused::{Coverage, Unused};
 
 /// The variable with more hosts that recordings must not name: globs, separated by commas.
 pub const MASK_HOSTS: &str = "RUNNER_MASK_HOSTS";

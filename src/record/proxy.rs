@@ -15,16 +15,19 @@ use super::Mode;
 use super::admin;
 use super::calls::{CallLog, ProviderCall};
 use super::connection::{Breaker, Connections};
-use super::fault::Fault;
+use super::entry;
 use super::forward::Forwarder;
 use super::pacing::ReplaySpeed;
+use super::policy::Policy;
 use super::prepare::Requests;
 use super::problem::RecordingProblem;
 use super::recorder::{PutError, Recorder};
 use super::redact::Scrubber;
-use super::scope::{ActiveTrials, TrialGuard, TrialTag};
+use super::scope::{ActiveTrials, Terms, TrialGuard, TrialTag};
 use super::serve::{Engine, Shared, Upstream, handle};
+use super::spending::{Spending, Spent};
 use super::store::Replay;
+use super::unused::{Coverage, Unused, unused};
 
 /// What a proxy is started with.
 #[derive(Debug, Clone)]
@@ -43,6 +46,8 @@ pub struct ProxyOptions {
     pub port: u16,
     /// How fast recorded answers are given.
     pub replay_speed: ReplaySpeed,
+    /// What may be forwarded, how fast and for whom.
+    pub policy: Policy,
 }
 
 /// A provider and where it really is.
@@ -161,7 +166,8 @@ async fn launch(
         scrubber,
         setup: options.setup,
         speed: options.replay_speed,
-        trials: Arc::default(),
+        trials: Arc::new(ActiveTrials::new(options.policy.records_chosen_only)),
+        spending: Arc::new(Spending::new(options.policy)),
         log: Arc::new(log),
         prepared: Requests::default(),
     });
@@ -242,9 +248,32 @@ impl Proxy {
         self.trials().begin(tag)
     }
 
-    /// Begins an attempt to whose provider calls these faults happen.
-    pub fn begin_with_faults(&self, tag: TrialTag, faults: Vec<Fault>) -> TrialGuard {
-        self.trials().begin_with_faults(tag, faults)
+    /// Begins an attempt whose provider calls are dealt with on these terms.
+    pub fn begin_on(&self, tag: TrialTag, terms: Terms) -> TrialGuard {
+        self.trials().begin_on(tag, terms)
+    }
+
+    /// What was forwarded so far.
+    pub fn spent(&self) -> Spent {
+        self.shared.spending.spent()
+    }
+
+    /// Whether the budget is used up: a request was refused, and none will be forwarded any more.
+    pub fn is_over_budget(&self) -> bool {
+        self.shared.spending.is_over()
+    }
+
+    /// The recordings that a run could have used and did not.
+    pub fn unused(&self, run: &Coverage) -> Vec<Unused> {
+        let (dir, entries) = match &self.shared.engine {
+            Engine::Replay(replay) => (&replay.shelf().dir, replay.entries()),
+            Engine::Record { recorder, .. } => (&recorder.shelf().dir, recorder.entries()),
+            Engine::Live { .. } => return Vec::new(),
+        };
+        let providers: Vec<&str> = self.shared.providers.iter().map(|p| p.name.as_str()).collect();
+        // A file that cannot be read any more has no setup, and so is none of a run with one.
+        let setup_of = |file: &str| entry::load(&dir.join(file)).ok().flatten()?.meta?.setup;
+        unused(&entries, &providers, run, setup_of)
     }
 
     /// The trials that are active, for attributing requests.

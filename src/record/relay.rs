@@ -20,7 +20,8 @@ use super::recorder::Recorder;
 use super::recording::{Answer, AnswerBody, AnswerChunk, Meta, RecordedRequest, Recording};
 use super::redact::{keeps_request_header, keeps_response_header};
 use super::scope::Caller;
-use super::serve::{FromProvider, LARGEST_BODY, Shared, blocking, error};
+use super::serve::{FromProvider, LARGEST_BODY, MISS_STATUS, Shared, blocking, error};
+use super::spending::Ticket;
 
 /// Chunks of an answer that may wait for a slow client.
 const CHUNKS_AHEAD: usize = 256;
@@ -51,12 +52,29 @@ pub(crate) async fn forward(
     recorder: Option<&Arc<Recorder>>,
     exchange: Exchange,
 ) -> Response {
+    let arrival = &exchange.arrival;
+    let body = arrival.body.as_deref();
+    let admitted = shared
+        .spending
+        .admit(&arrival.provider, &arrival.method, &arrival.path, body, exchange.body.len())
+        .await;
+    let ticket = match admitted {
+        Ok(ticket) => ticket,
+        Err(over) => {
+            let reason = over.to_string();
+            let status = StatusCode::from_u16(MISS_STATUS).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            let response = error(status, "over_budget", &reason);
+            shared.log.push(arrival.call(status.as_u16(), CallResult::OverBudget { reason }, None));
+            return response;
+        }
+    };
     let (head, response) = oneshot::channel();
     let job = Forwarding {
         shared: Arc::clone(shared),
         client: client.clone(),
         recorder: recorder.cloned(),
         exchange,
+        ticket,
         in_flight: shared.log.begin(),
     };
     tokio::spawn(job.run(head));
@@ -69,6 +87,7 @@ struct Forwarding {
     client: Forwarder,
     recorder: Option<Arc<Recorder>>,
     exchange: Exchange,
+    ticket: Ticket,
     in_flight: InFlight,
 }
 
@@ -84,6 +103,7 @@ impl Forwarding {
     async fn run(self, head: oneshot::Sender<Response>) {
         let exchange = &self.exchange;
         let headers = outbound_headers(&exchange.headers, exchange.api_key.as_deref());
+        tokio::time::sleep_until(self.ticket.from.into()).await;
         let sent = Instant::now();
         let sending =
             self.client.send(exchange.method.clone(), &exchange.url, headers, exchange.body.clone());
@@ -126,10 +146,11 @@ impl Forwarding {
 
     /// Records and logs a call whose answer has ended.
     async fn finish(self, status: StatusCode, headers: &HeaderMap, drained: Drained) {
-        let Self { shared, recorder, exchange, in_flight, .. } = self;
+        let Self { shared, recorder, exchange, ticket, in_flight, .. } = self;
         let arrival = &exchange.arrival;
         let answer = assemble(status, headers, drained.chunks, drained.cut);
         let tokens = tokens_in(&answer.bytes());
+        ticket.close(tokens, status.is_success());
         let result = match recorder {
             None => CallResult::Forwarded,
             Some(_) if drained.too_large => CallResult::Failed {

@@ -36,6 +36,17 @@ pub struct Attempt {
     /// How many answers this attempt took, by lookup key.
     taken: Mutex<HashMap<String, usize>>,
     pub(crate) faults: Faults,
+    /// Answered from recordings only, whatever the mode.
+    pub(crate) replays: bool,
+}
+
+/// How a trial's provider calls are dealt with.
+#[derive(Debug, Clone, Default)]
+pub struct Terms {
+    /// What happens to them on purpose.
+    pub faults: Vec<Fault>,
+    /// They are answered from recordings only, whatever the mode.
+    pub replays: bool,
 }
 
 impl Attempt {
@@ -112,18 +123,24 @@ pub struct TrialGuard {
 }
 
 impl ActiveTrials {
-    /// Begins an attempt at a trial.
-    pub fn begin(self: &Arc<Self>, tag: TrialTag) -> TrialGuard {
-        self.begin_with_faults(tag, Vec::new())
+    /// `others_replay`: requests that no trial can be named for are answered from recordings only.
+    pub fn new(others_replay: bool) -> Self {
+        let nobody = Arc::new(Attempt { replays: others_replay, ..Attempt::default() });
+        Self { inner: Mutex::new(Inner { nobody, ..Inner::default() }) }
     }
 
-    /// Begins an attempt at a trial to whose provider calls these faults happen.
-    pub fn begin_with_faults(self: &Arc<Self>, tag: TrialTag, faults: Vec<Fault>) -> TrialGuard {
+    /// Begins an attempt at a trial.
+    pub fn begin(self: &Arc<Self>, tag: TrialTag) -> TrialGuard {
+        self.begin_on(tag, Terms::default())
+    }
+
+    /// Begins an attempt at a trial whose provider calls are dealt with on these terms.
+    pub fn begin_on(self: &Arc<Self>, tag: TrialTag, terms: Terms) -> TrialGuard {
         let mut inner = lock(&self.inner);
         inner.begun += 1;
         let trace = trace_id(&tag.id);
-        let (number, faults) = (inner.begun, Faults::new(faults));
-        let attempt = Arc::new(Attempt { number, tag: Some(tag), taken: Mutex::default(), faults });
+        let (number, faults, replays) = (inner.begun, Faults::new(terms.faults), terms.replays);
+        let attempt = Arc::new(Attempt { number, tag: Some(tag), taken: Mutex::default(), faults, replays });
         inner.active.push(Arc::clone(&attempt));
         inner.by_trace.insert(trace, Arc::clone(&attempt));
         TrialGuard { trials: Arc::clone(self), attempt }

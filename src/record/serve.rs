@@ -23,13 +23,14 @@ use super::recording::{Answer, AnswerBody};
 use super::redact::Scrubber;
 use super::relay::{Exchange, flushed, forward};
 use super::scope::ActiveTrials;
+use super::spending::Spending;
 use super::store::{Hit, Replay};
 
 /// Bodies beyond this are refused (requests) or passed on without being recorded (answers). Bytes.
 pub(crate) const LARGEST_BODY: usize = 64 * 1024 * 1024;
 
-/// Status of a miss: outside what providers send, and still an error to every client.
-const MISS_STATUS: u16 = 599;
+/// Status of a miss and of a refusal: outside what providers send, and still an error to every client.
+pub(crate) const MISS_STATUS: u16 = 599;
 
 /// Where answers come from. Replaying holds no client, so it cannot reach a provider.
 #[derive(Debug)]
@@ -48,6 +49,7 @@ pub(crate) struct Shared {
     pub(crate) setup: Option<String>,
     pub(crate) speed: ReplaySpeed,
     pub(crate) trials: Arc<ActiveTrials>,
+    pub(crate) spending: Arc<Spending>,
     pub(crate) log: Arc<CallLog>,
     pub(crate) prepared: Requests,
 }
@@ -116,14 +118,21 @@ async fn respond(shared: &Arc<Shared>, exchange: Exchange) -> Response {
             let (prepared, caller) = (exchange.prepared, exchange.arrival.caller.clone());
             let found = match replay.shelf().at_once(&prepared, &caller) {
                 Ok(hit) => Ok(Ok(hit)),
-                Err(chosen) => blocking(move || replay.answer(&prepared, &caller, chosen)).await,
+                Err(chosen) => blocking(move || replay.shelf().get(&prepared, &caller, chosen)).await,
             };
             answer(shared, &exchange.arrival, found).await
         }
         Engine::Record { recorder, client, if_missing } => {
+            let (store, caller, prepared) =
+                (Arc::clone(recorder), exchange.arrival.caller.clone(), Arc::clone(&exchange.prepared));
+            if caller.attempt.replays {
+                let find = move || {
+                    let chosen = store.shelf().choose(&prepared, &caller);
+                    store.shelf().get(&prepared, &caller, chosen)
+                };
+                return answer(shared, &exchange.arrival, blocking(find).await).await;
+            }
             if *if_missing {
-                let (store, caller, prepared) =
-                    (Arc::clone(recorder), exchange.arrival.caller.clone(), Arc::clone(&exchange.prepared));
                 let find = move || store.shelf().find(&prepared, &caller).ok();
                 if let Ok(Some(hit)) = blocking(find).await {
                     return answer(shared, &exchange.arrival, Ok(Ok(hit))).await;
@@ -226,7 +235,12 @@ async fn answer(
     match found {
         Ok(Ok(hit)) => {
             let tokens = hit.tokens;
-            let result = CallResult::Hit { file: hit.file, normalisers: hit.normalisers, scope: hit.scope };
+            let result = CallResult::Hit {
+                file: hit.file,
+                normalisers: hit.normalisers,
+                scope: hit.scope,
+                recorded_at: hit.recorded_at,
+            };
             log.push(arrival.call(hit.answer.status, result, tokens));
             replayed(hit.answer, arrival.since, shared.speed).await
         }

@@ -159,6 +159,7 @@ async fn every_recording_is_served_over_http() {
         mask_hosts: vec![],
         port: 0,
         replay_speed: crate::record::ReplaySpeed::FAST,
+        policy: crate::record::Policy::default(),
     };
     let proxy = start(options).await.unwrap();
     let _ = rustls::crypto::ring::default_provider().install_default();

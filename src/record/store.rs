@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
+
 use super::cache::Recent;
 use super::calls::{Tokens, tokens_in};
 use super::catalogue::{Catalogue, Choice, ScopeTier};
@@ -38,6 +40,8 @@ pub struct Hit {
     pub scope: ScopeTier,
     /// As the provider counted them.
     pub tokens: Option<Tokens>,
+    /// When it was recorded; upstream's files do not say.
+    pub recorded_at: Option<Timestamp>,
 }
 
 /// What [`Replay`] and [`Recorder`] share: the directory and what is known of it.
@@ -65,6 +69,7 @@ pub(crate) struct Kept {
     /// The exact key of its request.
     key: String,
     tokens: Option<Tokens>,
+    recorded_at: Option<Timestamp>,
     listed: Option<Listed>,
     /// When the file was last seen to be as it was read.
     checked: Mutex<Instant>,
@@ -103,18 +108,7 @@ impl Replay {
     pub fn get(&self, request: &WireRequest, caller: &Caller) -> Result<Hit, Box<Miss>> {
         let prepared = Prepared::new(request.clone(), Vec::new());
         let chosen = self.shelf.choose(&prepared, caller);
-        self.answer(&prepared, caller, chosen)
-    }
-
-    /// The answer that was chosen; reads files.
-    pub(crate) fn answer(
-        &self,
-        prepared: &Prepared,
-        caller: &Caller,
-        chosen: Chosen,
-    ) -> Result<Hit, Box<Miss>> {
-        let explain = |reason| Box::new(self.shelf.explain(&prepared.wire(), caller, reason, &prepared.key));
-        self.shelf.answer(prepared, caller, chosen).map_err(explain)
+        self.shelf.get(&prepared, caller, chosen)
     }
 
     /// Everything in the directory, in order of file names.
@@ -194,6 +188,7 @@ impl Shelf {
             file: file.to_owned(),
             key: loaded.request.key().to_string(),
             tokens: tokens_in(&body),
+            recorded_at: loaded.recorded_at.and_then(|at| at.parse().ok()),
             answer: loaded.answer,
             listed,
             checked: Mutex::new(Instant::now()),
@@ -268,6 +263,12 @@ impl Shelf {
         Ok(kept.hit(normalisers, scope.clone()))
     }
 
+    /// The answer that was chosen, or a full account of why there is none; reads files.
+    pub(crate) fn get(&self, prepared: &Prepared, caller: &Caller, chosen: Chosen) -> Result<Hit, Box<Miss>> {
+        let explain = |reason| Box::new(self.explain(&prepared.wire(), caller, reason, &prepared.key));
+        self.answer(prepared, caller, chosen).map_err(explain)
+    }
+
     /// The answer, or why there is none and the request's exact key.
     pub(crate) fn find(&self, prepared: &Prepared, caller: &Caller) -> Result<Hit, MissReason> {
         let chosen = self.choose(prepared, caller);
@@ -303,6 +304,7 @@ impl Shelf {
                     normalisers,
                     scope: ScopeTier::Unscoped,
                     tokens: None,
+                    recorded_at: None,
                 })
             }
         }
@@ -333,6 +335,13 @@ impl Shelf {
 
 impl Kept {
     fn hit(&self, normalisers: Vec<&'static str>, scope: ScopeTier) -> Hit {
-        Hit { answer: self.answer.clone(), file: self.file.clone(), normalisers, scope, tokens: self.tokens }
+        Hit {
+            answer: self.answer.clone(),
+            file: self.file.clone(),
+            normalisers,
+            scope,
+            tokens: self.tokens,
+            recorded_at: self.recorded_at,
+        }
     }
 }

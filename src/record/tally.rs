@@ -22,6 +22,8 @@ pub(crate) struct Tally {
     recorded: u64,
     forwarded: u64,
     faulted: u64,
+    /// For the budget's sake.
+    refused: u64,
     missed: u64,
     failed: u64,
     /// By key.
@@ -54,6 +56,7 @@ impl Tally {
             CallResult::Recorded { .. } => self.recorded += 1,
             CallResult::Forwarded => self.forwarded += 1,
             CallResult::Faulted => self.faulted += 1,
+            CallResult::OverBudget { .. } => self.refused += 1,
             CallResult::Miss(miss) => {
                 self.missed += 1;
                 if self.misses.len() < MOST_KEPT || self.misses.contains_key(&miss.key) {
@@ -85,6 +88,7 @@ impl Tally {
             "recorded": self.recorded,
             "forwarded": self.forwarded,
             "faulted": self.faulted,
+            "refused": self.refused,
             "missed": self.missed,
             "failed": self.failed,
             "misses": self.misses.values().collect::<Vec<_>>(),

@@ -90,6 +90,7 @@ async fn proxy(mode: Mode, dir: &Path, base_url: &str) -> Proxy {
         mask_hosts: vec![],
         port: 0,
         replay_speed: ReplaySpeed::FAST,
+        policy: crate::record::Policy::default(),
     };
     start(options).await.unwrap()
 }
@@ -454,6 +455,7 @@ async fn bad_options_are_refused() {
         mask_hosts: vec![],
         port: 0,
         replay_speed: ReplaySpeed::FAST,
+        policy: crate::record::Policy::default(),
     };
     let message = start(options.clone()).await.unwrap_err().to_string();
     assert!(message.contains("provider p: `localhost:80` is no http address"), "{message}");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::text;
+use super::{recordings, text};
 use crate::exec::event::{Event, Outcome, Summary, TrialReport};
 
 /// How much is printed.
@@ -66,7 +66,10 @@ impl Console {
                 if self.options.verbosity == Verbosity::Quiet {
                     return Ok(());
                 }
-                let jobs = text::count(info.jobs, "job");
+                let mut jobs = text::count(info.jobs, "job");
+                if let Some(seed) = info.seed {
+                    jobs.push_str(&format!(", --shuffle={seed}"));
+                }
                 self.print(&format!(
                     "{suite}{setup}: {} against {} ({}, {jobs})",
                     text::count(info.trials, "trial"),
@@ -180,7 +183,13 @@ impl Console {
             }
         }
         self.slowest(finished)?;
-        let bad = summary.failed + summary.broken + summary.stray_misses.len() + summary.unclean.len() > 0;
+        let more = recordings::lines(summary, self.options.verbosity);
+        if !more.is_empty() {
+            self.print(&format!("\n{}", more.join("\n")))?;
+        }
+        let unmet = summary.recordings.unmet.len();
+        let bad =
+            summary.failed + summary.broken + summary.stray_misses.len() + unmet + summary.unclean.len() > 0;
         let line = self.painted(&summary.line(), if bad { AnsiColor::Red } else { AnsiColor::Green });
         let interrupted = if summary.interrupted { " (interrupted)" } else { "" };
         self.print(&format!("\n{line} in {}{interrupted}", text::seconds(summary.took)))

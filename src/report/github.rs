@@ -90,7 +90,18 @@ mod tests {
 
     fn trial(id: &str, outcome: Outcome) -> TrialReport {
         let (place, took) = ("test_cases/a.yaml:3".to_owned(), Duration::ZERO);
-        TrialReport { id: id.into(), place, upstream: None, outcome, took, attempts: 1, matches: Vec::new() }
+        let (id, trial) = (id.to_owned(), id.to_owned());
+        TrialReport {
+            id,
+            trial,
+            place,
+            upstream: None,
+            outcome,
+            took,
+            attempts: 1,
+            matches: Vec::new(),
+            tokens: None,
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::io::Write;
 use serde_json::{Value, json};
 
 use crate::exec::event::{Event, Failure, ProviderUse, ShardInfo};
+use crate::exec::review::Review;
 
 /// Version of the lines' shape; it grows when a key changes its meaning.
 pub(crate) const FORMAT: u32 = 1;
@@ -50,13 +51,19 @@ impl<W: Write> Jsonl<W> {
 
 fn line(event: &Event) -> Value {
     match event {
-        Event::RunStarted(info) => json!({
+        Event::RunStarted(info) => {
+            let mut line = json!({
             "event": "run_started", "format": FORMAT, "tool": concat!("runner ", env!("CARGO_PKG_VERSION")),
             "suite": info.suite, "setup": info.setup, "target": info.target, "mode": info.mode,
             "jobs": info.jobs, "trials": info.trials,
             "params": info.params.iter().map(|(k, v)| (k.clone(), json!(v))).collect::<serde_json::Map<_, _>>(),
             "started": info.started.to_string(), "shard": info.shard.as_ref().map(shard),
-        }),
+            });
+            if let Some(seed) = info.seed {
+                line["seed"] = seed.into();
+            }
+            line
+        }
         Event::TrialStarted { id } => json!({"event": "trial_started", "id": id}),
         Event::StepFinished { id, step, passed, took } => {
             json!({"event": "step_finished", "id": id, "step": step, "passed": passed, "seconds": took.as_secs_f64()})
@@ -77,6 +84,7 @@ fn line(event: &Event) -> Value {
             "event": "trial_finished", "id": report.id, "outcome": report.outcome.word(),
             "reason": report.outcome.reason(), "seconds": report.took.as_secs_f64(), "upstream": report.upstream,
             "attempts": report.attempts, "place": report.place,
+            "tokens": report.tokens.map(|t| tokens(t.prompt, t.completion)),
             "matches": report.matches.iter().map(provider_use).collect::<Vec<_>>(),
             "failures": report.outcome.failures().iter().map(failure).collect::<Vec<_>>(),
         }),
@@ -86,6 +94,10 @@ fn line(event: &Event) -> Value {
             "missed": summary.missed, "stray_misses": summary.stray_misses, "not_run": summary.not_run,
             "interrupted": summary.interrupted,
             "unclean": summary.unclean.iter().map(failure).collect::<Vec<_>>(),
+            "recordings": review(&summary.recordings),
+            "forwarded": {"requests": summary.spent.requests, "uncounted": summary.spent.uncounted,
+                "estimated_tokens": summary.spent.estimated_tokens,
+                "tokens": tokens(summary.spent.prompt_tokens, summary.spent.completion_tokens)},
             "matches": summary.other_matches.iter().map(provider_use).collect::<Vec<_>>(), "seconds": summary.took.as_secs_f64(),
         }),
     }
@@ -93,6 +105,21 @@ fn line(event: &Event) -> Value {
 
 fn shard(shard: &ShardInfo) -> Value {
     json!({"index": shard.index, "count": shard.count, "by": shard.by, "planned": shard.planned})
+}
+
+fn tokens(prompt: u64, completion: u64) -> Value {
+    json!({"prompt": prompt, "completion": completion, "total": prompt + completion})
+}
+
+fn review(review: &Review) -> Value {
+    let unused = review.unused.iter();
+    let unused: Vec<_> =
+        unused.map(|u| json!({"file": u.file, "trial": u.owner, "orphan": u.is_orphan})).collect();
+    let stale = review.stale.iter();
+    let stale: Vec<_> = stale
+        .map(|s| json!({"file": s.file, "recorded_at": s.recorded_at.to_string(), "trial": s.trial}))
+        .collect();
+    json!({"unused": unused, "stale": stale, "undated": review.undated, "unmet": review.unmet})
 }
 
 fn provider_use(used: &ProviderUse) -> Value {

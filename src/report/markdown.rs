@@ -2,17 +2,26 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::text;
+use super::console::Verbosity;
+use super::{recordings, text};
 use crate::exec::event::{Outcome, RunInfo, Summary, TrialReport};
 
 /// The whole page.
 pub fn render(info: &RunInfo, trials: &[TrialReport], summary: &Summary) -> String {
-    [head(info, summary), table(trials), grid(trials), failures(trials), skips(trials)].concat()
+    [
+        head(info, summary),
+        table(trials),
+        grid(trials),
+        failures(trials),
+        of_recordings(summary),
+        skips(trials),
+    ]
+    .concat()
 }
 
 /// The page without its table of trials, which grows with the run.
 pub fn short(info: &RunInfo, trials: &[TrialReport], summary: &Summary) -> String {
-    [head(info, summary), grid(trials), failures(trials), skips(trials)].concat()
+    [head(info, summary), grid(trials), failures(trials), of_recordings(summary), skips(trials)].concat()
 }
 
 fn head(info: &RunInfo, summary: &Summary) -> String {
@@ -95,6 +104,18 @@ fn failures(trials: &[TrialReport]) -> String {
         for failure in trial.outcome.failures() {
             out.push_str(&format!("````text\n{}````\n", text::failure(failure)));
         }
+    }
+    out
+}
+
+fn of_recordings(summary: &Summary) -> String {
+    let mut out = String::new();
+    let more = recordings::lines(summary, Verbosity::Normal);
+    if !more.is_empty() {
+        out.push_str(&format!(
+            "\n## Recordings\n\n{}\n",
+            more.iter().map(|line| format!("- {line}")).collect::<Vec<_>>().join("\n")
+        ));
     }
     out
 }

@@ -83,6 +83,8 @@ impl Merged {
         self.summary.interrupted |= summary.interrupted;
         self.summary.stray_misses.extend(summary.stray_misses.iter().cloned());
         self.summary.unclean.extend(summary.unclean.iter().cloned());
+        self.summary.recordings.absorb(&summary.recordings);
+        self.summary.spent.add(&summary.spent);
         self.summary.other_matches.extend(summary.other_matches.iter().cloned());
         // Shards run side by side: the slowest decides.
         self.summary.took = self.summary.took.max(summary.took);
@@ -109,6 +111,7 @@ fn info(groups: &BTreeMap<Key, Vec<Part>>) -> RunInfo {
         mode: all(&|info| Some(info.mode.clone())).unwrap_or_default(),
         jobs: infos().map(|info| info.jobs).sum(),
         trials: 0,
+        seed: None,
         params: if groups.len() == 1 {
             infos().next().map(|i| i.params.clone()).unwrap_or_default()
         } else {
@@ -161,6 +164,7 @@ mod tests {
             .filter_map(|word| word.split_once('='))
             .map(|(id, outcome)| TrialReport {
                 id: id.to_owned(),
+                trial: id.to_owned(),
                 place: String::new(),
                 upstream: None,
                 outcome: match outcome {
@@ -171,6 +175,7 @@ mod tests {
                 took: Duration::ZERO,
                 attempts: 1,
                 matches: Vec::new(),
+                tokens: None,
             })
             .collect();
         let (suite, setup) = (Some(suite.to_owned()), Some(setup.to_owned()));

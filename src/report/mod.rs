@@ -3,12 +3,14 @@
 pub mod console;
 pub mod ctrf;
 pub mod github;
+pub mod history;
 pub mod jsonl;
 pub mod junit;
 pub mod markdown;
 pub mod merge;
 pub mod mutation;
 pub mod read;
+pub mod recordings;
 pub mod tap;
 pub mod text;
 
@@ -20,6 +22,7 @@ use crate::exec::event::{Event, RunInfo, Summary, TrialReport};
 use crate::source::nearest::suggestion;
 use console::Console;
 use github::Github;
+use history::HistoryKeeper;
 use jsonl::{Jsonl, Lines};
 
 /// A file report, as `--report KIND=PATH` or `--report PATH.ext` names it.
@@ -89,6 +92,7 @@ pub struct Reporters {
     finished: Vec<TrialReport>,
     problems: Vec<String>,
     github: Option<Github>,
+    history: Option<HistoryKeeper>,
 }
 
 impl Reporters {
@@ -114,12 +118,20 @@ impl Reporters {
             finished: Vec::new(),
             problems: Vec::new(),
             github: None,
+            history: None,
         })
     }
 
     /// Whether anything here writes down exchanges.
     pub fn want_exchanges(&self) -> bool {
         self.lines.iter().any(|lines| lines.lines() == Lines::Exchanges)
+    }
+
+    /// Keeps the results for later runs.
+    #[must_use]
+    pub fn with_history(mut self, history: Option<HistoryKeeper>) -> Self {
+        self.history = history;
+        self
     }
 
     pub fn on(&mut self, event: &Event) {
@@ -136,6 +148,11 @@ impl Reporters {
         }
         note(&mut self.problems, self.console.on(event, &self.finished));
         if let Event::RunFinished(summary) = event {
+            if let Some(history) = &self.history {
+                let place = history.dir.display();
+                let kept = history.keep(&self.finished);
+                note(&mut self.problems, kept.map_err(|e| std::io::Error::other(format!("{place}: {e}"))));
+            }
             for spec in &self.at_end {
                 let text = render(spec.kind, &self.info, &self.finished, summary);
                 let written = text.and_then(|text| std::fs::write(&spec.path, text));

@@ -9,6 +9,8 @@ use super::jsonl::FORMAT;
 use crate::exec::event::{
     Failure, FailureKind, Outcome, ProviderUse, RunInfo, ShardInfo, Summary, TrialReport,
 };
+use crate::exec::review::{Review, Stale};
+use crate::record::{Spent, Tokens, Unused};
 
 /// A run that was written down.
 #[derive(Debug, Clone, Default)]
@@ -79,6 +81,7 @@ fn info(event: &Value) -> RunInfo {
         mode: text(&event["mode"]),
         jobs: count(&event["jobs"]),
         trials: count(&event["trials"]),
+        seed: event["seed"].as_u64().and_then(|seed| u32::try_from(seed).ok()),
         params: params.map(|(name, values)| (name.clone(), list(values, text))).collect(),
         started: event["started"].as_str().and_then(|text| text.parse().ok()).unwrap_or_default(),
         shard: shard.is_object().then(|| ShardInfo {
@@ -104,12 +107,14 @@ fn trial(event: &Value) -> Option<TrialReport> {
     };
     Some(TrialReport {
         id: event["id"].as_str()?.to_owned(),
+        trial: plain_id(event["id"].as_str()?),
         place: text(&event["place"]),
         upstream: optional(&event["upstream"]),
         outcome,
         took: seconds(&event["seconds"]),
         attempts: u32::try_from(count(&event["attempts"])).unwrap_or(u32::MAX),
         matches: list(&event["matches"], provider_use),
+        tokens: event["tokens"].is_object().then(|| tokens(&event["tokens"])),
     })
 }
 
@@ -132,6 +137,52 @@ fn provider_use(value: &Value) -> ProviderUse {
         tier: text(&value["tier"]),
         file: optional(&value["file"]),
         request: value.get("request").filter(|request| !request.is_null()).cloned(),
+        recorded_at: None,
+        tokens: None,
+    }
+}
+
+/// A trial's id in its plan: reports number those that ran several times.
+fn plain_id(id: &str) -> String {
+    let numbered = id.rsplit_once('#').filter(|(_, number)| number.parse::<u32>().is_ok());
+    numbered.map_or(id, |(plain, _)| plain).to_owned()
+}
+
+fn number(value: &Value) -> u64 {
+    value.as_u64().unwrap_or(0)
+}
+
+fn tokens(value: &Value) -> Tokens {
+    Tokens { prompt: number(&value["prompt"]), completion: number(&value["completion"]) }
+}
+
+fn review(value: &Value) -> Review {
+    let unused = |value: &Value| Unused {
+        file: text(&value["file"]),
+        owner: optional(&value["trial"]),
+        is_orphan: value["orphan"] == true,
+    };
+    let stale = |value: &Value| {
+        let recorded_at = value["recorded_at"].as_str()?.parse().ok()?;
+        Some(Stale { file: text(&value["file"]), recorded_at, trial: optional(&value["trial"]) })
+    };
+    Review {
+        unused: list(&value["unused"], unused),
+        stale: list(&value["stale"], stale).into_iter().flatten().collect(),
+        max_age: None,
+        undated: count(&value["undated"]),
+        unmet: list(&value["unmet"], text),
+    }
+}
+
+fn spent(value: &Value) -> Spent {
+    let Tokens { prompt, completion } = tokens(&value["tokens"]);
+    Spent {
+        requests: number(&value["requests"]),
+        prompt_tokens: prompt,
+        completion_tokens: completion,
+        uncounted: number(&value["uncounted"]),
+        estimated_tokens: number(&value["estimated_tokens"]),
     }
 }
 
@@ -147,6 +198,8 @@ fn summary(event: &Value) -> Summary {
         missed: count(&event["missed"]),
         stray_misses: list(&event["stray_misses"], text),
         unclean: list(&event["unclean"], failure),
+        recordings: review(&event["recordings"]),
+        spent: spent(&event["forwarded"]),
         other_matches: list(&event["matches"], provider_use),
         not_run: count(&event["not_run"]),
         interrupted: event["interrupted"] == true,
@@ -183,6 +236,7 @@ mod tests {
     fn trial(id: &str, outcome: Outcome) -> TrialReport {
         TrialReport {
             id: id.to_owned(),
+            trial: id.to_owned(),
             place: "test_cases/a.yaml:3".to_owned(),
             upstream: Some("a.py::test".to_owned()),
             outcome,
@@ -194,7 +248,10 @@ mod tests {
                 tier: "miss".to_owned(),
                 file: None,
                 request: Some(serde_json::json!({"a": 1})),
+                recorded_at: None,
+                tokens: None,
             }],
+            tokens: Some(Tokens { prompt: 2, completion: 3 }),
         }
     }
 

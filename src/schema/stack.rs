@@ -41,5 +41,7 @@ record! {
         default: Option<Located<String>>,
         /// Appended to the proxy's address for this provider when the default has a path.
         key_env: Option<String>,
+        /// The member of Llama Stack's provider-data header that is this provider's key; a trial's tag stands there.
+        provider_data_key: Option<String>,
     }
 }

@@ -1,5 +1,6 @@
 //! The whole program: the binary is run in temporary projects, and what it prints is compared.
 
+mod again;
 mod bad_cases;
 mod bad_fixtures;
 mod bad_targets;
@@ -15,6 +16,7 @@ mod language;
 mod matrix;
 mod mutate;
 mod outcomes;
+mod policies;
 mod provider;
 mod replay;
 mod reports;

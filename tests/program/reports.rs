@@ -56,16 +56,16 @@ fn json_lines() {
     {"event":"run_started","format":1,"tool":"runner [version]","suite":"base","setup":"local","target":"starter","mode":"replay","jobs":1,"trials":4,"params":{"text_model":["llama-cpp/tiny"],"vision_model":[],"embedding_model":[],"safety_shield":[],"judge_model":[],"embedding_dimension":["384"]},"started":"…","shard":null}
     {"event":"trial_started","id":"a::asks[txt=llama-cpp/tiny]"}
     {"event":"step_finished","id":"a::asks[txt=llama-cpp/tiny]","step":1,"passed":true,"seconds":0}
-    {"event":"trial_finished","id":"a::asks[txt=llama-cpp/tiny]","outcome":"passed","reason":null,"seconds":0,"upstream":"inference/test_x.py::test_asks[txt=llama-cpp/tiny]","attempts":1,"place":"test_cases/a.yaml:3","matches":[{"provider":"llama-cpp","endpoint":"/v1/chat/completions","tier":"exact","file":"responses/6c7442a019e6.json"}],"failures":[]}
+    {"event":"trial_finished","id":"a::asks[txt=llama-cpp/tiny]","outcome":"passed","reason":null,"seconds":0,"upstream":"inference/test_x.py::test_asks[txt=llama-cpp/tiny]","attempts":1,"place":"test_cases/a.yaml:3","tokens":{"prompt":1,"completion":1,"total":2},"matches":[{"provider":"llama-cpp","endpoint":"/v1/chat/completions","tier":"exact","file":"responses/6c7442a019e6.json"}],"failures":[]}
     {"event":"trial_started","id":"a::fails"}
     {"event":"step_finished","id":"a::fails","step":1,"passed":false,"seconds":0}
-    {"event":"trial_finished","id":"a::fails","outcome":"failed","reason":"status: expected 404, got 200","seconds":0,"upstream":null,"attempts":1,"place":"test_cases/a.yaml:10","matches":[],"failures":[{"kind":"mismatch","title":"status: expected 404, got 200","place":"test_cases/a.yaml:11","excerpt":"   11 |     steps: [{get: /v1/version, expect: [{status: 404}]}]","detail":"received status 200, application/json: {\"version\":\"0.3.0\"}","curl":"curl -sS -X GET 'http://in-process/v1/version' \\\n  -H 'accept: application/json' \\\n  -H 'user-agent: runner/[version]' \\\n  -H 'traceparent: [traceparent]'","answer":"HTTP 200 OK application/json\n{\"version\":\"0.3.0\"}"}]}
+    {"event":"trial_finished","id":"a::fails","outcome":"failed","reason":"status: expected 404, got 200","seconds":0,"upstream":null,"attempts":1,"place":"test_cases/a.yaml:10","tokens":null,"matches":[],"failures":[{"kind":"mismatch","title":"status: expected 404, got 200","place":"test_cases/a.yaml:11","excerpt":"   11 |     steps: [{get: /v1/version, expect: [{status: 404}]}]","detail":"received status 200, application/json: {\"version\":\"0.3.0\"}","curl":"curl -sS -X GET 'http://in-process/v1/version' \\\n  -H 'accept: application/json' \\\n  -H 'user-agent: runner/[version]' \\\n  -H 'traceparent: [traceparent]'","answer":"HTTP 200 OK application/json\n{\"version\":\"0.3.0\"}"}]}
     {"event":"trial_started","id":"a::sees[vis=none]"}
-    {"event":"trial_finished","id":"a::sees[vis=none]","outcome":"skipped","reason":"vision_model empty - skipping test","seconds":0,"upstream":null,"attempts":1,"place":"test_cases/a.yaml:12","matches":[],"failures":[]}
+    {"event":"trial_finished","id":"a::sees[vis=none]","outcome":"skipped","reason":"vision_model empty - skipping test","seconds":0,"upstream":null,"attempts":1,"place":"test_cases/a.yaml:12","tokens":null,"matches":[],"failures":[]}
     {"event":"trial_started","id":"a::xfails"}
     {"event":"step_finished","id":"a::xfails","step":1,"passed":false,"seconds":0}
-    {"event":"trial_finished","id":"a::xfails","outcome":"xfailed","reason":"a <known> bug","seconds":0,"upstream":null,"attempts":1,"place":"test_cases/a.yaml:15","matches":[],"failures":[]}
-    {"event":"run_finished","passed":1,"failed":1,"skipped":1,"xfailed":1,"xpassed":0,"broken":0,"flaky":0,"missed":0,"stray_misses":[],"not_run":0,"interrupted":false,"unclean":[],"matches":[],"seconds":0}
+    {"event":"trial_finished","id":"a::xfails","outcome":"xfailed","reason":"a <known> bug","seconds":0,"upstream":null,"attempts":1,"place":"test_cases/a.yaml:15","tokens":null,"matches":[],"failures":[]}
+    {"event":"run_finished","passed":1,"failed":1,"skipped":1,"xfailed":1,"xpassed":0,"broken":0,"flaky":0,"missed":0,"stray_misses":[],"not_run":0,"interrupted":false,"unclean":[],"recordings":{"unused":[],"stale":[],"undated":0,"unmet":[]},"forwarded":{"requests":0,"uncounted":0,"estimated_tokens":0,"tokens":{"prompt":0,"completion":0,"total":0}},"matches":[{"provider":"llama-cpp","endpoint":"/v1/models","tier":"exact","file":"responses/baa78b2d9048.json"}],"seconds":0}
     "#);
 }
 
@@ -189,6 +189,8 @@ fn provider_requests_are_printed_when_asked_for() {
     suite base, setup local: 1 trial against starter (record, [jobs])
       PASS   0.00s a::asks[txt=llama-cpp/tiny]
                    llama-cpp /v1/chat/completions: recorded responses/6c7442a019e6.json
+
+    sent to providers: 1 request, 2 tokens (1 of prompts, 1 of answers)
 
     1 passed, 0 failed in 0.00s
     ");

@@ -221,7 +221,8 @@ fn help_lists_what_the_project_has() {
       other
 
     Exit status: 0 passed, 1 failed, 2 interrupted, 3 internal error, 4 usage or definition error,
-    5 nothing was run, 6 the target did not start, 7 the only failures are replay misses
+    5 nothing was run, 6 the target did not start, 7 the only failures are replay misses,
+    8 a trial was flaky (--fail-on-flaky)
     ");
 }
 

@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# Whose requests are they? Runs the suite responses over upstream's recordings on a real Llama Stack: one trial at a time, four
+# at a time, four at a time in another order, and four at a time without tags. Prints how many of the trials' requests got
+# recordings of their own test, and fails when an outcome depends on the order or a tagged run leaves a request to nobody.
+set -euo pipefail
+
+repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+cd "$repo"
+export RUNNER_SHARED=${RUNNER_SHARED:-../shared}
+runner=${RUNNER_BIN:-}
+if [[ -z $runner ]]; then
+    cargo build --quiet --locked --bin runner
+    runner=${CARGO_TARGET_DIR:-target}/debug/runner
+fi
+runner=$(realpath "$runner")
+out=$(mktemp -d)
+trap 'rm -rf "$out"' EXIT
+export LLAMA_STACK_TEST_RECORDING_DIR
+LLAMA_STACK_TEST_RECORDING_DIR=$(realpath "$RUNNER_SHARED/recordings/llama-stack-0.3.0")
+unset LLAMA_STACK_CONFIG LLAMA_STACK_TEST_INFERENCE_MODE
+
+# As scripts/real-stack/check.sh does for this suite: one more embedding model has to be listed.
+mkdir "$out/absent"
+: >"$out/absent/torch.py"
+sed '/^  inference:$/a\  - {provider_id: sentence-transformers, provider_type: "inline::sentence-transformers"}' \
+    "$RUNNER_SHARED/real-stack/run.yaml" >"$out/run.yaml"
+# The same project with a definition that tags nothing.
+mkdir "$out/untagged"
+cp -r suites setups stacks test_cases "$out/untagged"
+sed -i '/provider_data_key/d' "$out/untagged/stacks/llama-stack.yaml"
+
+run() {
+    local name=$1 status=0
+    shift
+    (
+        export SQLITE_STORE_DIR=$out/state-$name
+        source scripts/real-stack/env.sh
+        export PYTHONPATH=$out/absent:$PYTHONPATH
+        "$runner" --suite=responses --setup=gpt --quiet --stack=llama-stack "--stack-config=server:$out/run.yaml" \
+            --env OLLAMA_URL=http://0.0.0.0:11434 --embedding-dimension=768 \
+            --embedding-model=sentence-transformers/nomic-ai/nomic-embed-text-v1.5 --report "jsonl=$out/$name.jsonl" "$@" >"$out/$name.log"
+    ) || status=$?
+    case $status in
+        0 | 1 | 7) ;;
+        *) cat "$out/$name.log" >&2; return 1 ;;
+    esac
+}
+
+run one -j1
+run four -j4
+run shuffled -j4 --shuffle=7
+run untagged -j4 --root="$out/untagged"
+target/real-stack/venv/bin/python scripts/real-stack/scope.py "$out" "$LLAMA_STACK_TEST_RECORDING_DIR"
