@@ -6,6 +6,9 @@ use clap::{Arg, Args, Command, FromArgMatches, Subcommand, ValueEnum};
 
 use super::again::AgainArgs;
 use super::check::{CheckArgs, SchemaArgs};
+use super::completions::CompletionsArgs;
+use super::init::InitArgs;
+use super::man::ManArgs;
 use super::mutate::MutateArgs;
 use super::policies::{BudgetArgs, PolicyArgs};
 use super::recordings::RecordingsArgs;
@@ -56,6 +59,12 @@ pub(super) enum Action {
     Matrix(MatrixArgs),
     /// Make one report of the JSON Lines of several runs: shards, setups
     Merge(MergeArgs),
+    /// Make a small project that is green at once, with a workflow for CI
+    Init(InitArgs),
+    /// Print what a shell reads to complete this program's arguments
+    Completions(CompletionsArgs),
+    /// Print the manual page
+    Man(ManArgs),
 }
 
 /// Listing instead of running.
@@ -76,7 +85,7 @@ pub(super) struct RunArgs {
     #[arg(value_name = "SELECTOR")]
     pub selectors: Vec<String>,
 
-    /// Run the cases of this suite, with its default setup
+    /// Run the cases of this suite, with its default setup [default: the suite with `default: true`, or all cases]
     #[arg(long, value_name = "NAME", help_heading = "What")]
     pub suite: Option<String>,
     /// Only trials whose id matches: substrings joined by and, or, not
@@ -275,6 +284,11 @@ pub(super) fn duration(text: &str) -> Result<std::time::Duration, String> {
 /// Subcommands that take the flags of a run.
 const WITH_PARAMETERS: [&str; 2] = ["explain", "mutate"];
 
+/// The command without what a project adds to it.
+pub(super) fn bare() -> Command {
+    <Cli as clap::CommandFactory>::command().after_help(EXIT_STATUS)
+}
+
 /// The command with a flag for every parameter, and help that lists what the project has.
 pub(super) fn command(documents: &Documents, parameters: &[Parameter]) -> Command {
     let with_params = |mut command: Command| {
@@ -289,11 +303,15 @@ pub(super) fn command(documents: &Documents, parameters: &[Parameter]) -> Comman
         }
         command
     };
-    let command = <Cli as clap::CommandFactory>::command().after_help(lists(documents));
+    let command = bare().after_help(lists(documents));
     WITH_PARAMETERS
         .iter()
         .fold(with_params(command), |command, name| command.mut_subcommand(name, with_params))
 }
+
+const EXIT_STATUS: &str = "Exit status: 0 passed, 1 failed, 2 interrupted, 3 internal error, 4 usage or definition error,\n\
+     5 nothing was run, 6 the target did not start, 7 the only failures are replay misses,\n\
+     8 a trial was flaky (--fail-on-flaky)";
 
 /// Suites and setups with their descriptions.
 fn lists(documents: &Documents) -> String {
@@ -314,11 +332,8 @@ fn lists(documents: &Documents) -> String {
         text.push_str(format!("  {:<14} {what}", setup.name.value).trim_end());
         text.push('\n');
     }
-    text.push_str(
-        "\nExit status: 0 passed, 1 failed, 2 interrupted, 3 internal error, 4 usage or definition error,\n\
-         5 nothing was run, 6 the target did not start, 7 the only failures are replay misses,\n\
-         8 a trial was flaky (--fail-on-flaky)",
-    );
+    text.push('\n');
+    text.push_str(EXIT_STATUS);
     text
 }
 

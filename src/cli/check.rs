@@ -11,6 +11,7 @@ use super::args::{ColorChoice, ListFormat};
 use super::exit::ExitStatus;
 use super::machine::Machine;
 use super::options;
+use crate::plan::resolve::SuiteChoice;
 use crate::plan::{Inputs, Selection, build, lint, resolve};
 use crate::report::text::count;
 use crate::schema::FileKind;
@@ -91,7 +92,8 @@ fn every_plan(loaded: &Loaded, problems: &mut Problems) -> usize {
     let setups: Vec<_> = setups.chain([None]).collect();
     for suite in &suites {
         for setup in &setups {
-            let inputs = Inputs { suite: suite.clone(), setup: setup.clone(), ..Inputs::default() };
+            let choice = suite.clone().map_or(SuiteChoice::All, SuiteChoice::Named);
+            let inputs = Inputs { suite: choice, setup: setup.clone(), ..Inputs::default() };
             let settings = resolve::resolve(documents, &loaded.parameters, &inputs, problems);
             if let Err(more) = build(documents, &settings, &Selection::default()) {
                 problems.extend(more);

@@ -43,8 +43,17 @@ pub(super) fn list(plan: &Plan, format: ListFormat) -> String {
 pub(super) fn explain(options: &RunOptions, settings: &Settings<'_>, plan: &Plan) -> String {
     let mut rows: Vec<[String; 3]> = Vec::new();
     let mut row = |name: &str, value: String, origin: String| rows.push([name.to_owned(), value, origin]);
-    let suite = settings.suite.map_or_else(|| "(none: all cases)".to_owned(), |s| s.name.value.clone());
-    row("suite", suite, if settings.suite.is_some() { "--suite".into() } else { "built in".into() });
+    match &settings.suite {
+        Some((suite, Origin::Suite(_))) => {
+            row(
+                "suite",
+                suite.name.value.clone(),
+                format!("default: true in {}", suite.name.span.file.path.display()),
+            );
+        }
+        Some((suite, origin)) => row("suite", suite.name.value.clone(), origin.to_string()),
+        None => row("suite", "(none: all cases)".into(), "built in".into()),
+    }
     match &settings.setup {
         Some((setup, origin)) => row("setup", setup.name.value.clone(), origin.to_string()),
         None => row("setup", "(none)".into(), "built in".into()),

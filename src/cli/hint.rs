@@ -38,7 +38,7 @@ pub(super) fn record_command(prepared: &Prepared<'_>) -> RecordCommand {
     }
     let mut selection: Vec<_> =
         options.selection.selectors.iter().map(|selector| selector.written().to_owned()).collect();
-    selection.extend(settings.suite.map(|suite| format!("--suite={}", suite.name.value)));
+    selection.extend(settings.suite.as_ref().map(|(suite, _)| format!("--suite={}", suite.name.value)));
     selection.extend(options.keyword.iter().map(|keyword| format!("-k={keyword}")));
     RecordCommand { flags, selection }
 }

@@ -3,11 +3,14 @@
 mod again;
 mod args;
 mod check;
+mod completions;
 mod exit;
 mod explain;
 pub mod harness;
 mod hint;
+mod init;
 mod machine;
+mod man;
 mod matrix;
 mod merge;
 mod mutate;
@@ -23,6 +26,7 @@ mod recordings_prune;
 mod recordings_text;
 mod recordings_why;
 mod run;
+mod scaffold;
 mod serve;
 mod shard;
 mod signals;
@@ -48,6 +52,9 @@ pub fn main(machine: &Machine) -> ExitStatus {
     install_panic_hook();
     let loaded = Loaded::read(machine);
     let command = args::command(&loaded.documents, &loaded.parameters);
+    if let Some(shell) = completions::asked(machine) {
+        return finish(completions::answer(shell, command, &loaded.documents, machine));
+    }
     let (cli, params) = match args::parse(command, &loaded.parameters, &machine.argv) {
         Ok(parsed) => parsed,
         Err(error) => {
@@ -70,9 +77,16 @@ pub fn main(machine: &Machine) -> ExitStatus {
         Some(Action::Recordings(args)) => Ok(recordings::run(&args, machine, &loaded)),
         Some(Action::Matrix(args)) => Ok(matrix::matrix(&args, machine, &loaded)),
         Some(Action::Merge(args)) => merge::merge(&args, machine),
+        Some(Action::Init(args)) => Ok(init::init(&args, machine)),
+        Some(Action::Completions(args)) => completions::register(&args),
+        Some(Action::Man(args)) => man::man(&args, args::bare(), machine),
     };
     // The process ends: taking the documents apart, node by node, would be time for nothing.
     std::mem::forget(loaded);
+    finish(result)
+}
+
+fn finish(result: Result<ExitStatus, String>) -> ExitStatus {
     result.unwrap_or_else(|message| {
         anstream::eprintln!("internal error: {message}");
         ExitStatus::Internal
@@ -106,8 +120,8 @@ enum Purpose<'a> {
     Mutate(&'a MutateArgs),
 }
 
-const NO_PROJECT: &str =
-    "error: there is no project here: no directory upwards has suites/ and test_cases/ (see --root)";
+const NO_PROJECT: &str = "error: there is no project here: no directory upwards has suites/ and test_cases/ (see --root);\n\
+     `runner init` makes one";
 
 fn with_plan(
     machine: &Machine,
@@ -143,7 +157,7 @@ fn with_plan(
         anstream::println!("{}", explain::list(&plan, format));
     }
     if plan.planned == 0 {
-        anstream::eprintln!("nothing was run: {}", run::nothing(run_args));
+        anstream::eprintln!("nothing was run: {}", run::nothing(run_args, &prepared.settings));
         return Ok(ExitStatus::NothingRun);
     }
     if let Some(note) = &prepared.note {

@@ -9,7 +9,7 @@ use super::machine::{Machine, parse_dotenv};
 use super::policies::{INTERVAL, Policies};
 use super::shard;
 use crate::plan::keyword::{Keyword, KeywordError};
-use crate::plan::resolve::{Origin, Resolved, first};
+use crate::plan::resolve::{Origin, Resolved, SuiteChoice, first};
 use crate::plan::select::Selector;
 use crate::plan::shard::{Shard, Split};
 use crate::plan::{Inputs, Selection};
@@ -129,7 +129,7 @@ impl RunOptions {
         let split = shard::split(&args.shard_by, machine, &mut problems);
         let internet = variable("RUNNER_INTERNET").is_some();
         let inputs = Inputs {
-            suite: args.suite.clone(),
+            suite: args.suite.clone().map_or(SuiteChoice::Default, SuiteChoice::Named),
             setup: args.setup.clone(),
             params: params.into_iter().collect(),
             env_flags: args.env.clone(),

@@ -103,7 +103,7 @@ fn empty(prepared: &Prepared<'_>, plan: &Plan, mut reporters: Reporters) -> Resu
 fn run_info(prepared: &Prepared<'_>, jobs: usize, plan: &Plan) -> RunInfo {
     let options = &prepared.options;
     RunInfo {
-        suite: prepared.settings.suite.map(|suite| suite.name.value.clone()),
+        suite: prepared.settings.suite.as_ref().map(|(suite, _)| suite.name.value.clone()),
         setup: prepared.settings.setup.as_ref().map(|(setup, _)| setup.name.value.clone()),
         target: options.target.value.clone(),
         mode: options.mode.value.to_string(),
@@ -230,9 +230,9 @@ async fn watch_signals(context: Arc<RunContext>, mut signals: StopSignals) {
 }
 
 /// Why no trial is selected.
-pub(super) fn nothing(args: &RunArgs) -> String {
+pub(super) fn nothing(args: &RunArgs, settings: &Settings<'_>) -> String {
     let mut asked: Vec<String> = Vec::new();
-    asked.extend(args.suite.as_ref().map(|suite| format!("is in suite `{suite}`")));
+    asked.extend(settings.suite.as_ref().map(|(suite, _)| format!("is in suite `{}`", suite.name.value)));
     asked.extend(
         (!args.selectors.is_empty()).then(|| format!("is below `{}`", args.selectors.join("` or `"))),
     );

@@ -127,7 +127,7 @@ impl Roots {
 
 /// Patterns that cannot be read are reported with those of all suites.
 fn suite_selectors(settings: &Settings<'_>) -> Roots {
-    let Some(suite) = settings.suite else { return Roots { all: true, ..Roots::default() } };
+    let Some((suite, _)) = &settings.suite else { return Roots { all: true, ..Roots::default() } };
     let parse =
         |written: &[Located<String>]| written.iter().filter_map(|text| Selector::parse(text).ok()).collect();
     Roots { include: parse(&suite.roots), exclude: parse(&suite.exclude), all: false }

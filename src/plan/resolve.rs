@@ -14,7 +14,7 @@ use crate::source::{Problem, Problems};
 /// What the command line and the machine say; everything that is not a file of the project.
 #[derive(Debug, Clone, Default)]
 pub struct Inputs {
-    pub suite: Option<String>,
+    pub suite: SuiteChoice,
     pub setup: Option<String>,
     /// Parameter name to the flag's comma list.
     pub params: BTreeMap<String, String>,
@@ -22,6 +22,17 @@ pub struct Inputs {
     pub env_flags: Vec<(String, String)>,
     pub process_env: BTreeMap<String, String>,
     pub dotenv: BTreeMap<String, String>,
+}
+
+/// Which cases are asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum SuiteChoice {
+    /// All cases of the project, whatever its suites say.
+    #[default]
+    All,
+    /// Those of the suite with `default: true`; all, when there is none.
+    Default,
+    Named(String),
 }
 
 /// Where a value came from.
@@ -68,7 +79,7 @@ pub fn first<T>(candidates: impl IntoIterator<Item = Option<(T, Origin)>>) -> Op
 /// Everything resolved.
 #[derive(Debug, Clone)]
 pub struct Settings<'d> {
-    pub suite: Option<&'d Suite>,
+    pub suite: Option<(&'d Suite, Origin)>,
     pub setup: Option<(&'d Setup, Origin)>,
     /// The effective environment of the stack and of templates.
     pub env: BTreeMap<String, Resolved<String>>,
@@ -99,15 +110,8 @@ pub fn resolve<'d>(
     inputs: &Inputs,
     problems: &mut Problems,
 ) -> Settings<'d> {
-    let suite = inputs.suite.as_ref().and_then(|name| {
-        let found = documents.suites.iter().find(|suite| suite.name.value == *name);
-        if found.is_none() && documents.is_complete(Folder::Suites) {
-            let known: Vec<&str> = documents.suites.iter().map(|s| s.name.as_str()).collect();
-            problems.push(Problem::new(format!("there is no suite `{name}`")).help(suggestion(name, &known)));
-        }
-        found
-    });
-    let setup = resolve_setup(documents, suite, inputs, problems);
+    let suite = resolve_suite(documents, &inputs.suite, problems);
+    let setup = resolve_setup(documents, suite.as_ref().map(|(suite, _)| *suite), inputs, problems);
     let env = resolve_env(inputs, setup.as_ref().map(|(setup, _)| *setup));
     let params = parameters
         .iter()
@@ -130,6 +134,28 @@ pub fn stack<'d>(
         problems.push(Problem::new(format!("there is no stack `{name}`")).help(suggestion(name, &known)));
     }
     found
+}
+
+fn resolve_suite<'d>(
+    documents: &'d Documents,
+    choice: &SuiteChoice,
+    problems: &mut Problems,
+) -> Option<(&'d Suite, Origin)> {
+    let name = match choice {
+        SuiteChoice::All => return None,
+        SuiteChoice::Default => {
+            let marked = |suite: &&Suite| suite.default.as_ref().is_some_and(|default| default.value);
+            let suite = documents.suites.iter().find(marked)?;
+            return Some((suite, Origin::Suite(suite.name.value.clone())));
+        }
+        SuiteChoice::Named(name) => name,
+    };
+    let found = documents.suites.iter().find(|suite| suite.name.value == *name);
+    if found.is_none() && documents.is_complete(Folder::Suites) {
+        let known: Vec<&str> = documents.suites.iter().map(|s| s.name.as_str()).collect();
+        problems.push(Problem::new(format!("there is no suite `{name}`")).help(suggestion(name, &known)));
+    }
+    found.map(|suite| (suite, Origin::Flag("--suite".to_owned())))
 }
 
 fn resolve_setup<'d>(
@@ -265,10 +291,14 @@ mod tests {
         of.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
     }
 
+    fn named(suite: &str) -> SuiteChoice {
+        SuiteChoice::Named(suite.to_owned())
+    }
+
     #[test]
     fn a_suite_brings_its_setup_and_no_built_in_hides_it() {
         check(
-            &Inputs { suite: Some("base".into()), ..Inputs::default() },
+            &Inputs { suite: named("base"), ..Inputs::default() },
             "setup Some((\"ollama\", \"suite base\"))\nOLLAMA_URL=u (setup ollama)\nX=s (setup ollama)\ntext_model=[\"a/b\"] (setup ollama)\nembedding_dimension=[\"768\"] (setup ollama)",
         );
     }
@@ -276,7 +306,7 @@ mod tests {
     #[test]
     fn flags_win_then_env_flags_then_the_process_then_dotenv() {
         let inputs = Inputs {
-            suite: Some("base".into()),
+            suite: named("base"),
             setup: Some("gpt".into()),
             params: pairs(&[("text_model", "x/y,z")]),
             env_flags: vec![("A".into(), "1".into()), ("A".into(), "flag".into())],
@@ -298,7 +328,7 @@ mod tests {
 
     #[test]
     fn unknown_names_are_problems_with_the_nearest_one() {
-        let inputs = Inputs { suite: Some("bas".into()), setup: Some("olama".into()), ..Inputs::default() };
+        let inputs = Inputs { suite: named("bas"), setup: Some("olama".into()), ..Inputs::default() };
         check(
             &inputs,
             "there is no suite `bas`; Some(\"did you mean `base`?\")\nthere is no setup `olama`; Some(\"did you mean `ollama`?\")",

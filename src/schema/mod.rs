@@ -74,6 +74,7 @@ impl Documents {
             broken,
         };
         duplicates(documents.suites.iter().map(|s| &s.name), "suite", &mut problems);
+        one_default(&documents.suites, &mut problems);
         duplicates(documents.setups.iter().map(|s| &s.name), "setup", &mut problems);
         duplicates(documents.stacks.iter().map(|s| &s.name), "stack", &mut problems);
         uploads(&documents, project, &mut problems);
@@ -210,6 +211,15 @@ fn with_built_in(mut stacks: Vec<StackDefinition>) -> Vec<StackDefinition> {
         stacks.extend(parse::<StackDefinition>(&file, &mut Problems::default()));
     }
     stacks
+}
+
+fn one_default(suites: &[Suite], problems: &mut Problems) {
+    let mut defaults = suites.iter().filter_map(|suite| suite.default.as_ref()).filter(|d| d.value);
+    let Some(first) = defaults.next() else { return };
+    for again in defaults {
+        let problem = again.problem("a project has one default suite");
+        problems.push(problem.label("this is another").other(&first.span, "the first one"));
+    }
 }
 
 fn duplicates<'a>(

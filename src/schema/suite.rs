@@ -13,5 +13,7 @@ record! {
         /// The same forms; what they match is left out.
         exclude: Vec<Located<String>>,
         default_setup: Option<Located<String>>,
+        /// Run this suite when no other is asked for; at most one suite of a project.
+        default: Option<Located<bool>>,
     }
 }

@@ -262,7 +262,8 @@ fn no_project_here() {
     assert_snapshot!(Project::empty().says(&["--suite=base"]), @"
     exit 4
     --- stderr
-    error: there is no project here: no directory upwards has suites/ and test_cases/ (see --root)
+    error: there is no project here: no directory upwards has suites/ and test_cases/ (see --root);
+    `runner init` makes one
     ");
 }
 

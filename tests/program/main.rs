@@ -16,6 +16,7 @@ mod language;
 mod matrix;
 mod mutate;
 mod outcomes;
+mod packaging;
 mod policies;
 mod provider;
 mod replay;
