@@ -17,7 +17,7 @@ import textwrap
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 FENCE = re.compile(r"^```yaml( plan)?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-FILE_COMMENT = re.compile(r"# ((?:(?:suites|setups|stacks|fixtures|schemas|test_cases)/[\w./-]+|ci_matrix)\.ya?ml)\n")
+FILE_COMMENT = re.compile(r"# ((?:(?:suites|setups|stacks|fixtures|expectations|schemas|test_cases)/[\w./-]+|ci_matrix)\.ya?ml)\n")
 
 
 def write_block(project: pathlib.Path, document: pathlib.Path, line: int, block: str, planned_only: bool) -> None:

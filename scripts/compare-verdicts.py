@@ -25,7 +25,7 @@ import typing
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SHARED = ROOT / os.environ.get("RUNNER_SHARED", "../shared")
-OUTCOMES = {"passed", "failed", "skipped", "xfailed", "xpassed", "broken"}
+OUTCOMES = {"passed", "failed", "skipped", "xfailed", "xpassed", "broken", "quarantined"}
 NEEDS_INTERNET = "needs the internet"
 BAD = {"failed", "broken", "xpassed"}
 

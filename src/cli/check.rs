@@ -1,6 +1,7 @@
 //! `runner check`: everything that can be wrong with a project, without running anything; `runner schema`: what its
 //! files may look like.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use clap::Args;
@@ -12,7 +13,7 @@ use super::exit::ExitStatus;
 use super::machine::Machine;
 use super::options;
 use crate::plan::resolve::SuiteChoice;
-use crate::plan::{Inputs, Selection, build, lint, resolve};
+use crate::plan::{Inputs, Selection, build, expectations, lint, resolve};
 use crate::report::text::count;
 use crate::schema::FileKind;
 use crate::source::{Problem, Problems};
@@ -53,7 +54,8 @@ pub(super) fn check(args: &CheckArgs, machine: &Machine, loaded: &Loaded) -> Exi
     }
     let documents = &loaded.documents;
     let mut problems = loaded.problems.clone();
-    let plans = every_plan(loaded, &mut problems);
+    let (plans, known) = every_plan(loaded, &mut problems);
+    expectations::stale(documents, &known, machine.today, &mut problems);
     lint::documents(documents, &loaded.parameters, &mut problems);
     let cases = documents.cases.iter().map(|file| file.cases.len()).sum();
     let checked = [
@@ -83,24 +85,30 @@ pub(super) fn check(args: &CheckArgs, machine: &Machine, loaded: &Loaded) -> Exi
     if wrong { ExitStatus::Usage } else { ExitStatus::Passed }
 }
 
-/// Plans every suite with every setup, and without either; how many there were.
-fn every_plan(loaded: &Loaded, problems: &mut Problems) -> usize {
+/// The ids of all trials, by setup.
+type Known = BTreeMap<Option<String>, BTreeSet<String>>;
+
+/// Plans every suite with every setup, and without either; how many there were, and what they know.
+fn every_plan(loaded: &Loaded, problems: &mut Problems) -> (usize, Known) {
     let documents = &loaded.documents;
     let suites = documents.suites.iter().map(|suite| Some(suite.name.value.clone()));
     let suites: Vec<_> = suites.chain([None]).collect();
     let setups = documents.setups.iter().map(|setup| Some(setup.name.value.clone()));
     let setups: Vec<_> = setups.chain([None]).collect();
+    let mut known = Known::new();
     for suite in &suites {
         for setup in &setups {
             let choice = suite.clone().map_or(SuiteChoice::All, SuiteChoice::Named);
             let inputs = Inputs { suite: choice, setup: setup.clone(), ..Inputs::default() };
             let settings = resolve::resolve(documents, &loaded.parameters, &inputs, problems);
-            if let Err(more) = build(documents, &settings, &Selection::default()) {
-                problems.extend(more);
+            let setup = settings.setup.as_ref().map(|(setup, _)| setup.name.value.clone());
+            match build(documents, &settings, &Selection::default()) {
+                Ok(plan) => known.entry(setup).or_default().extend(plan.known),
+                Err(more) => problems.extend(more),
             }
         }
     }
-    suites.len() * setups.len()
+    (suites.len() * setups.len(), known)
 }
 
 fn problem(problem: &Problem) -> Value {

@@ -14,6 +14,8 @@ pub struct Machine {
     pub stdout_is_terminal: bool,
     pub stderr_is_terminal: bool,
     pub cores: usize,
+    /// The day, in UTC.
+    pub today: jiff::civil::Date,
     /// Whether the project's `.env` counts.
     pub reads_dotenv: bool,
     /// This binary.
@@ -31,6 +33,7 @@ impl Machine {
             stdout_is_terminal: std::io::stdout().is_terminal(),
             stderr_is_terminal: std::io::stderr().is_terminal(),
             reads_dotenv: true,
+            today: jiff::tz::TimeZone::UTC.to_datetime(jiff::Timestamp::now()).date(),
             cores: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             runner: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("runner")),
         }

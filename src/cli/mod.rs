@@ -160,7 +160,7 @@ fn with_plan(
         anstream::eprintln!("nothing was run: {}", run::nothing(run_args, &prepared.settings));
         return Ok(ExitStatus::NothingRun);
     }
-    if let Some(note) = &prepared.note {
+    for note in prepared.note.iter().chain(&plan.notes) {
         anstream::eprintln!("note: {note}");
     }
     match purpose {

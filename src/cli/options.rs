@@ -140,7 +140,7 @@ impl RunOptions {
         problems.or(Self {
             inputs,
             keyword: args.keyword.clone(),
-            selection: Selection { selectors, keyword, internet },
+            selection: Selection { selectors, keyword, internet, today: machine.today },
             target,
             target_spec,
             stack: args.stack.clone(),

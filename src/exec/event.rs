@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::review::Review;
+use crate::plan::expectations::ListKind;
 use crate::plan::template::FillError;
 use crate::record::structure::Structure;
 use crate::record::{Spent, Tokens};
@@ -71,6 +72,8 @@ pub enum Outcome {
     XPassed(String),
     /// It could not be found out: the environment is at fault.
     Broken(Vec<Failure>),
+    /// Failed or broken, which does not count, for this reason.
+    Quarantined(String, Vec<Failure>),
 }
 
 impl Outcome {
@@ -83,12 +86,16 @@ impl Outcome {
             Self::XFailed(_) => "xfailed",
             Self::XPassed(_) => "xpassed",
             Self::Broken(_) => "broken",
+            Self::Quarantined(..) => "quarantined",
         }
     }
 
     pub fn reason(&self) -> Option<&str> {
         match self {
-            Self::Skipped(reason) | Self::XFailed(reason) | Self::XPassed(reason) => Some(reason),
+            Self::Skipped(reason)
+            | Self::XFailed(reason)
+            | Self::XPassed(reason)
+            | Self::Quarantined(reason, _) => Some(reason),
             Self::Failed(failures) | Self::Broken(failures) => failures.first().map(|f| f.title.as_str()),
             Self::Passed => None,
         }
@@ -96,16 +103,34 @@ impl Outcome {
 
     /// Whether all that is wrong is that recordings are missing.
     pub fn is_miss(&self) -> bool {
-        let failures = self.failures();
+        let failures = self.all_failures();
         !failures.is_empty() && failures.iter().all(|failure| failure.kind == FailureKind::Miss)
     }
 
+    /// What fails the run.
     pub fn failures(&self) -> &[Failure] {
         match self {
             Self::Failed(failures) | Self::Broken(failures) => failures,
             _ => &[],
         }
     }
+
+    /// What went wrong, whether or not it fails the run.
+    pub fn all_failures(&self) -> &[Failure] {
+        match self {
+            Self::Quarantined(_, failures) => failures,
+            _ => self.failures(),
+        }
+    }
+}
+
+/// An entry of a list of known failures that applied to a trial.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    pub kind: ListKind,
+    /// `file:line` of the entry.
+    pub place: String,
+    pub because: String,
 }
 
 /// One reason for which a trial failed, ready to be read.
@@ -226,6 +251,8 @@ pub struct TrialReport {
     pub matches: Vec<ProviderUse>,
     /// Of all its provider requests that were counted; `None` where nobody counted.
     pub tokens: Option<Tokens>,
+    /// What lists of known failures say about it.
+    pub listed: Vec<Listed>,
 }
 
 /// The tokens of these requests, as far as they were counted.
@@ -253,6 +280,8 @@ pub struct Summary {
     pub xfailed: usize,
     pub xpassed: usize,
     pub broken: usize,
+    /// Failed or broken in quarantine.
+    pub quarantined: usize,
     /// Passed, but not at the first attempt.
     pub flaky: usize,
     /// Failed trials whose only failures are replay misses.
@@ -286,13 +315,15 @@ impl Summary {
             Outcome::XFailed(_) => &mut self.xfailed,
             Outcome::XPassed(_) => &mut self.xpassed,
             Outcome::Broken(_) => &mut self.broken,
+            Outcome::Quarantined(..) => &mut self.quarantined,
         };
         *counter += 1;
         self.flaky += usize::from(report.outcome == Outcome::Passed && report.attempts > 1);
     }
 
     pub fn total(&self) -> usize {
-        self.passed + self.failed + self.skipped + self.xfailed + self.xpassed + self.broken
+        let run = self.passed + self.failed + self.xfailed + self.xpassed + self.broken + self.quarantined;
+        run + self.skipped
     }
 
     /// `12 passed, 1 failed, 3 skipped`: what is zero is left out, passed and failed are always there.
@@ -303,6 +334,7 @@ impl Summary {
             (self.xfailed, "xfailed"),
             (self.xpassed, "xpassed"),
             (self.broken, "broken"),
+            (self.quarantined, "quarantined"),
             (self.flaky, "flaky"),
             (self.not_run, "not run"),
         ];

@@ -3,6 +3,7 @@
 pub mod context;
 pub mod event;
 mod exchange;
+mod expectation;
 pub mod facts;
 pub mod fixtures;
 pub mod hint;
@@ -139,6 +140,9 @@ fn one(context: &RunContext, trial: &TrialPlan, runtime: &tokio::runtime::Handle
 fn completion(outcome: &Outcome, show: fn(&Failure) -> String) -> Result<Completion, Failed> {
     match outcome {
         Outcome::Passed | Outcome::XPassed(_) | Outcome::XFailed(_) => Ok(Completion::Completed),
+        Outcome::Quarantined(reason, _) => {
+            Ok(Completion::ignored_with(format!("failed in quarantine: {reason}")))
+        }
         Outcome::Skipped(reason) => Ok(Completion::ignored_with(reason.clone())),
         Outcome::Failed(failures) | Outcome::Broken(failures) => {
             Err(Failed::from(failures.iter().map(show).collect::<Vec<_>>().join("\n")))

@@ -54,6 +54,7 @@ pub async fn prepare(
         Outcome::XFailed(reason) | Outcome::XPassed(reason) => {
             return Err(Unfit::Skipped(format!("expected to fail: {reason}")));
         }
+        Outcome::Quarantined(reason, _) => return Err(Unfit::Skipped(format!("in quarantine: {reason}"))),
         failed => {
             let reason = failed.reason().unwrap_or("without a reason").to_owned();
             return Err(Unfit::Failing(reason));

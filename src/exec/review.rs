@@ -160,6 +160,7 @@ mod tests {
             attempts: 1,
             matches,
             tokens: None,
+            listed: Vec::new(),
         }
     }
 

@@ -3,13 +3,15 @@
 use std::time::{Duration, Instant};
 
 use super::context::RunContext;
-use super::event::{Event, Failure, FailureKind, Outcome, TrialReport, tokens};
+use super::event::{Event, Failure, FailureKind, Listed, Outcome, TrialReport, tokens};
+use super::expectation::Expectation;
 use super::fixtures::{self, Given};
 use super::stage::{self, StageEnd};
 use super::step::{self, StepContext};
 use super::tap::Tap;
 use super::{request, rules};
 use crate::http::HeaderMap;
+use crate::plan::template::FillError;
 use crate::plan::trial::TrialPlan;
 use crate::record::Fault;
 use crate::source::Located;
@@ -23,7 +25,7 @@ const NO_FAULTS: &str = "its faults need provider traffic that is recorded or re
 /// Runs a trial to its report. Never fails itself: whatever goes wrong is an outcome.
 pub(super) async fn run(context: &RunContext, trial: &TrialPlan) -> TrialReport {
     let started = Instant::now();
-    let (outcome, attempts) = judged(context, trial, None).await;
+    let Judged { outcome, attempts, listed } = judged(context, trial, None).await;
     let left = context.fixtures.release(context, trial).await;
     let outcome = redacted(also(outcome, left), context);
     let matches = context.traffic.take_uses(&trial.id);
@@ -37,37 +39,60 @@ pub(super) async fn run(context: &RunContext, trial: &TrialPlan) -> TrialReport 
         attempts,
         tokens: tokens(&matches),
         matches,
+        listed,
     }
 }
 
 /// What a trial comes to when its answers pass through a tap. Fixtures that it shares with other trials stay.
 pub(super) async fn outcome(context: &RunContext, trial: &TrialPlan, tap: &Tap) -> Outcome {
-    redacted(judged(context, trial, Some(tap)).await.0, context)
+    redacted(judged(context, trial, Some(tap)).await.outcome, context)
 }
 
-async fn judged(context: &RunContext, trial: &TrialPlan, tap: Option<&Tap>) -> (Outcome, u32) {
+/// What a trial came to, after how many attempts, and the entries of lists that had to do with it.
+struct Judged {
+    outcome: Outcome,
+    attempts: u32,
+    listed: Vec<Listed>,
+}
+
+impl Judged {
+    /// It was not even tried.
+    fn untried(outcome: Outcome) -> Self {
+        Self { outcome, attempts: 1, listed: Vec::new() }
+    }
+
+    fn skipped(reason: impl Into<String>) -> Self {
+        Self::untried(Outcome::Skipped(reason.into()))
+    }
+
+    fn broken(error: &FillError) -> Self {
+        Self::untried(Outcome::Broken(vec![Failure::template(error)]))
+    }
+}
+
+async fn judged(context: &RunContext, trial: &TrialPlan, tap: Option<&Tap>) -> Judged {
     if let Some(reason) = &trial.skip {
-        return (Outcome::Skipped(reason.clone()), 1);
+        return Judged::skipped(reason.as_str());
     }
     if trial.case.watches_provider() && !context.traffic.is_seen() {
         let reason = "it checks provider requests, which a live run and a target given by URL do not show";
-        return (Outcome::Skipped(reason.to_owned()), 1);
+        return Judged::skipped(reason);
     }
     if trial.case.fixtures.iter().any(|fixture| fixture.is_server()) && !is_near(context.transport.base()) {
-        return (Outcome::Skipped(OUT_OF_REACH.to_owned()), 1);
+        return Judged::skipped(OUT_OF_REACH);
     }
-    let ask = |rules| rules::applying(rules, trial, context.kind, &context.facts, &context.transport);
-    match ask(&trial.case.skip).await {
-        Ok(Some(rule)) => return (Outcome::Skipped(rule.because.clone()), 1),
+    let skip = &trial.case.skip;
+    match rules::applying(skip, trial, context.kind, &context.facts, &context.transport).await {
+        Ok(Some(rule)) => return Judged::skipped(rule.because.as_str()),
         Ok(None) => {}
-        Err(error) => return (Outcome::Broken(vec![Failure::template(&error)]), 1),
+        Err(error) => return Judged::broken(&error),
     }
     if !trial.case.faults.is_empty() && !context.traffic.is_seen() {
-        return (Outcome::Skipped(NO_FAULTS.to_owned()), 1);
+        return Judged::skipped(NO_FAULTS);
     }
-    let expected = match ask(&trial.case.xfail).await {
-        Ok(rule) => rule.map(|rule| rule.because.clone()),
-        Err(error) => return (Outcome::Broken(vec![Failure::template(&error)]), 1),
+    let expected = match Expectation::of(context, trial).await {
+        Ok(expected) => expected,
+        Err(error) => return Judged::broken(&error),
     };
     let mut attempts = 1;
     loop {
@@ -77,22 +102,12 @@ async fn judged(context: &RunContext, trial: &TrialPlan, tap: Option<&Tap>) -> (
             outcome = attempt(context, trial, Company::Alone, tap).await;
         }
         let failed = matches!(outcome, Outcome::Failed(_) | Outcome::Broken(_));
-        if failed && expected.is_none() && attempts <= context.retries && !context.stopping() {
+        if failed && !expected.is_known() && attempts <= context.retries && !context.stopping() {
             pause(context, attempts).await;
             attempts += 1;
             continue;
         }
-        let outcome = match (outcome, expected) {
-            // A missing recording says nothing about the stack, so it is no expected failure.
-            (Outcome::Failed(failures), Some(reason))
-                if failures.iter().all(|f| f.kind == FailureKind::Mismatch) =>
-            {
-                Outcome::XFailed(reason)
-            }
-            (Outcome::Passed, Some(reason)) => Outcome::XPassed(reason),
-            (outcome, _) => outcome,
-        };
-        return (outcome, attempts);
+        return Judged { outcome: expected.settle(outcome), attempts, listed: expected.listed };
     }
 }
 
@@ -244,6 +259,10 @@ fn also(outcome: Outcome, problems: Vec<Failure>) -> Outcome {
             failures.extend(problems);
             Outcome::Broken(failures)
         }
+        Outcome::Quarantined(reason, mut failures) => {
+            failures.extend(problems);
+            Outcome::Quarantined(reason, failures)
+        }
         Outcome::Passed | Outcome::Skipped(_) | Outcome::XFailed(_) | Outcome::XPassed(_) => {
             outcome_of(problems)
         }
@@ -263,6 +282,7 @@ fn redacted(outcome: Outcome, context: &RunContext) -> Outcome {
     match outcome {
         Outcome::Failed(failures) => Outcome::Failed(clean(failures, context)),
         Outcome::Broken(failures) => Outcome::Broken(clean(failures, context)),
+        Outcome::Quarantined(reason, failures) => Outcome::Quarantined(reason, clean(failures, context)),
         other => other,
     }
 }

@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use jiff::civil::Date;
 use serde_json::{Value, json};
 
+use super::expectations::{self, Lists};
 use super::expression::Scope;
 use super::fixture::{self, Visible};
 use super::fixture_tree;
@@ -34,6 +36,8 @@ pub struct Plan {
     pub known: BTreeSet<String>,
     /// Those of them that can never run with these settings.
     pub impossible: BTreeSet<String>,
+    /// What the user should know of lists of known failures.
+    pub notes: Vec<String>,
 }
 
 impl Plan {
@@ -55,6 +59,8 @@ pub struct Selection {
     pub keyword: Option<Keyword>,
     /// Whether cases that need the internet may run.
     pub internet: bool,
+    /// What entries of lists with a last day are compared with.
+    pub today: Date,
 }
 
 /// Expands, selects and lowers; every mistake in the whole tree is reported, selected or not.
@@ -69,6 +75,7 @@ pub fn build(
     let mut trials = Vec::new();
     let (mut known, mut impossible) = (BTreeSet::new(), BTreeSet::new());
     let complete = documents.is_complete(Folder::TestCases);
+    let lists = Lists::of(documents, settings, selection.today);
     let mut fixtures = fixture::Lowering::new(run_scope(settings));
     for file in &documents.cases {
         let path = file_id(&file.span);
@@ -78,13 +85,14 @@ pub fn build(
             let own = Own { path: &path, file, case, visible: &visible };
             let found = expand(own, settings, selection, &mut fixtures, &mut problems);
             let in_suite = roots.holds(candidate);
-            for trial in found {
+            for mut trial in found {
                 known.insert(trial.id.clone());
                 known.extend(trial.case.fixtures.iter().map(|fixture| fixture.id.clone()));
                 if trial.skip.is_some() {
                     impossible.insert(trial.id.clone());
                 }
                 let suffix = &trial.id[path.len() + 2 + case.name.len()..];
+                (trial.xfail, trial.quarantine) = lists.about(candidate, suffix);
                 let mut asked = selection.selectors.is_empty();
                 for (index, selector) in selection.selectors.iter().enumerate() {
                     let matches = selector.matches(candidate) && selector.matches_trial(suffix);
@@ -107,7 +115,12 @@ pub fn build(
         problems.push(tree::unmatched(selector, documents));
     }
     tree::suites(documents, &mut problems);
-    problems.or(Plan { planned: trials.len(), trials, known, impossible })
+    expectations::lists(documents, &mut problems);
+    let expired = lists.expired.iter();
+    let notes = expired
+        .map(|(place, last)| format!("{place}: this entry counted until {last} and is not applied"))
+        .collect();
+    problems.or(Plan { planned: trials.len(), trials, known, impossible, notes })
 }
 
 /// A suite's roots and excludes; without a suite everything is included.
@@ -298,6 +311,8 @@ impl Context<'_> {
             scope,
             upstream,
             skip: self.skip(point),
+            xfail: Vec::new(),
+            quarantine: Vec::new(),
         }
     }
 

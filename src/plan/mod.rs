@@ -5,6 +5,7 @@
 
 pub mod build;
 pub mod ci;
+pub mod expectations;
 pub mod expression;
 mod fault;
 pub mod fixture;

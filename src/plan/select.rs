@@ -7,8 +7,9 @@ use globset::{Glob, GlobMatcher};
 pub struct Selector {
     written: String,
     path: PathForm,
+    /// `*` and `?` stand for other characters.
     case: Option<String>,
-    /// Brackets of a trial id.
+    /// Brackets of a trial id, with `*` and `?` as in `case`.
     trial: Option<String>,
 }
 
@@ -71,7 +72,7 @@ impl Selector {
                     || candidate.file.match_indices('/').any(|(at, _)| glob.is_match(&candidate.file[..at]))
             }
         };
-        path && self.case.as_ref().is_none_or(|case| case == candidate.case)
+        path && self.case.as_ref().is_none_or(|case| is_like(candidate.case, case))
     }
 
     /// Whether a case of this file could match, whatever its name.
@@ -82,8 +83,41 @@ impl Selector {
 
     /// Whether a trial of a matching case is meant: `suffix` is the bracketed end of its id, or empty.
     pub fn matches_trial(&self, suffix: &str) -> bool {
-        self.trial.as_ref().is_none_or(|trial| trial == suffix)
+        self.trial.as_ref().is_none_or(|trial| is_like(suffix, trial))
     }
+
+    /// Whether the trial with this whole id is meant.
+    pub fn matches_id(&self, id: &str) -> bool {
+        let (file, rest) = id.split_once("::").unwrap_or((id, ""));
+        let (case, suffix) = rest.split_at(rest.find('[').unwrap_or(rest.len()));
+        self.matches(Candidate { file, case }) && self.matches_trial(suffix)
+    }
+}
+
+/// Whether a text is what a pattern says: `*` stands for any characters, `?` for one. Brackets stand for themselves,
+/// because trial ids have them.
+fn is_like(text: &str, pattern: &str) -> bool {
+    let (text, pattern): (Vec<char>, Vec<char>) = (text.chars().collect(), pattern.chars().collect());
+    let (mut at, mut next) = (0, 0);
+    // Where the last `*` stands, and the first character that it might not cover.
+    let mut star: Option<(usize, usize)> = None;
+    while at < text.len() {
+        match pattern.get(next) {
+            Some('*') => {
+                star = Some((next, at));
+                next += 1;
+            }
+            Some(c) if *c == '?' || *c == text[at] => (at, next) = (at + 1, next + 1),
+            _ => match star {
+                Some((place, covered)) => {
+                    star = Some((place, covered + 1));
+                    (at, next) = (covered + 1, place + 1);
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[next..].iter().all(|c| *c == '*')
 }
 
 /// The path as trial ids have it: below `test_cases/`, no extension, no trailing slash.
@@ -128,6 +162,17 @@ mod tests {
         let selector = Selector::parse("inference/a::x[txt=m-row]").expect("parses");
         assert!(selector.matches(Candidate { file: "inference/a", case: "x" }));
         assert!(selector.matches_trial("[txt=m-row]") && !selector.matches_trial("[txt=m-other]"));
+    }
+
+    #[test]
+    fn cases_and_trials_may_be_patterns() {
+        check("inference/a::chat_*", &["inference/a::chat_x"], &["inference/a::x", "inference/b::chat_x"]);
+        check("**::*tools*", &["inference/a::tools", "b::with_tools_2"], &["tools::x"]);
+        let id = |pattern: &str, id: &str| Selector::parse(pattern).expect("parses").matches_id(id);
+        let trial = "a::x[openai_client-txt=ollama/m:3b-row]";
+        assert!(id("a::x[*txt=ollama/*]", trial) && id("a::?[*-row]", trial) && id("a::*", trial));
+        assert!(!id("a::x[*txt=vllm/*]", trial) && !id("a::x[*-ro]", trial) && !id("a::x[]", trial));
+        assert!(id("a::x", "a::x") && !id("a::x[*]", "a::x"));
     }
 
     #[test]

@@ -28,6 +28,10 @@ pub struct TrialPlan {
     pub upstream: Option<String>,
     /// Why it is skipped, as far as that is known without a stack.
     pub skip: Option<String>,
+    /// What lists of known failures say about it.
+    pub xfail: Vec<RulePlan>,
+    /// Why its failures do not count.
+    pub quarantine: Vec<RulePlan>,
 }
 
 impl TrialPlan {

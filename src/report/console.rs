@@ -6,8 +6,9 @@ use std::time::Duration;
 use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{recordings, text};
+use super::{expectations, recordings, text};
 use crate::exec::event::{Event, Outcome, Summary, TrialReport};
+use crate::plan::expectations::ListKind;
 
 /// How much is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -127,10 +128,11 @@ impl Console {
             Outcome::XFailed(_) => ("XFAIL", AnsiColor::Yellow),
             Outcome::XPassed(_) => ("XPASS", AnsiColor::Magenta),
             Outcome::Broken(_) => ("BROKEN", AnsiColor::Red),
+            Outcome::Quarantined(..) => ("QFAIL", AnsiColor::Yellow),
         };
         let mark = self.painted(&format!("{word:>6}"), color);
-        let reason =
-            report.outcome.reason().filter(|_| !failing).map(|r| format!("  {r}")).unwrap_or_default();
+        let reason = report.outcome.reason().filter(|_| !failing).map(str::to_owned);
+        let reason = reason.or_else(|| in_quarantine(report)).map(|r| format!("  {r}")).unwrap_or_default();
         let again =
             if report.attempts > 1 { format!(" (attempt {})", report.attempts) } else { String::new() };
         self.print(&format!("{mark} {:>7} {}{again}{reason}", text::seconds(report.took), report.id))?;
@@ -155,10 +157,20 @@ impl Console {
     }
 
     fn end(&mut self, summary: &Summary, finished: &[TrialReport]) -> std::io::Result<()> {
-        for trial in finished.iter().filter(|trial| !trial.outcome.failures().is_empty()) {
-            let title = self.painted(&format!("--- {} ---", trial.id), AnsiColor::Red);
+        let quiet = self.options.verbosity == Verbosity::Quiet;
+        for trial in finished {
+            let failures = if quiet { trial.outcome.failures() } else { trial.outcome.all_failures() };
+            if failures.is_empty() {
+                continue;
+            }
+            let title = match &trial.outcome {
+                Outcome::Quarantined(..) => {
+                    self.painted(&format!("--- {} (quarantined) ---", trial.id), AnsiColor::Yellow)
+                }
+                _ => self.painted(&format!("--- {} ---", trial.id), AnsiColor::Red),
+            };
             self.print(&format!("\n{title}"))?;
-            for failure in trial.outcome.failures() {
+            for failure in failures {
                 self.print(text::failure(failure).trim_end())?;
             }
             // A miss has said all of it already.
@@ -175,8 +187,12 @@ impl Console {
         for failure in &summary.unclean {
             self.print(&format!("\n{}", text::failure(failure).trim_end()))?;
         }
+        let surplus = expectations::lines(finished);
+        if !surplus.is_empty() && !quiet {
+            self.print(&format!("\n{}", surplus.join("\n")))?;
+        }
         let skips = text::skip_reasons(finished);
-        if !skips.is_empty() && self.options.verbosity > Verbosity::Quiet {
+        if !skips.is_empty() && !quiet {
             self.print("\nskipped:")?;
             for (count, reason) in skips {
                 self.print(&format!("  {count:>4}  {reason}"))?;
@@ -194,4 +210,11 @@ impl Console {
         let interrupted = if summary.interrupted { " (interrupted)" } else { "" };
         self.print(&format!("\n{line} in {}{interrupted}", text::seconds(summary.took)))
     }
+}
+
+/// That a trial passed in quarantine, and why it is there.
+fn in_quarantine(report: &TrialReport) -> Option<String> {
+    let passed = report.outcome == Outcome::Passed;
+    let entry = report.listed.iter().find(|entry| passed && entry.kind == ListKind::Quarantine)?;
+    Some(format!("in quarantine: {}", entry.because))
 }

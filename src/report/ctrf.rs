@@ -36,13 +36,13 @@ pub fn render(info: &RunInfo, trials: &[TrialReport], summary: &Summary) -> Valu
     })
 }
 
-/// CTRF's words. What was expected to fail and did is neither passed nor failed.
+/// CTRF's words. What was expected to fail and did is neither passed nor failed, nor is what failed in quarantine.
 fn word(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Passed | Outcome::XPassed(_) => "passed",
         Outcome::Failed(_) | Outcome::Broken(_) => "failed",
         Outcome::Skipped(_) => "skipped",
-        Outcome::XFailed(_) => "other",
+        Outcome::XFailed(_) | Outcome::Quarantined(..) => "other",
     }
 }
 
@@ -68,7 +68,7 @@ fn test(trial: &TrialReport) -> Value {
     if let Some(reason) = trial.outcome.reason() {
         test["message"] = reason.into();
     }
-    let failures = trial.outcome.failures();
+    let failures = trial.outcome.all_failures();
     if !failures.is_empty() {
         test["trace"] = failures.iter().map(text::failure).collect::<Vec<_>>().join("\n").into();
     }

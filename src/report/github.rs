@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use super::{markdown, text};
+use super::{expectations, markdown, text};
 use crate::exec::event::{Outcome, RunInfo, Summary, TrialReport};
 
 /// GitHub shows this many annotations of a kind for each step and drops the others.
@@ -42,7 +42,8 @@ impl Github {
     }
 }
 
-/// Workflow commands: an error for each failure, a warning for each expected failure that passed.
+/// Workflow commands: an error for each failure; a warning for each failure in quarantine, each expected failure that passed, and
+/// each entry of a list that is not needed any more.
 fn annotations(trials: &[TrialReport]) -> String {
     let errors = trials.iter().flat_map(|trial| {
         trial.outcome.failures().iter().map(move |failure| {
@@ -50,7 +51,15 @@ fn annotations(trials: &[TrialReport]) -> String {
             command("error", place, &trial.id, &text::failure(failure))
         })
     });
+    let surplus = expectations::surplus(trials);
+    let surplus = surplus.iter().map(|s| command("warning", &s.entry.place, "expectation", &s.advice()));
     let warnings = trials.iter().filter_map(|trial| match &trial.outcome {
+        Outcome::Quarantined(reason, failures) => {
+            let shown: Vec<_> = failures.iter().map(text::failure).collect();
+            let message = format!("failed in quarantine: {reason}\n{}", shown.join("\n"));
+            let place = failures.iter().find_map(|failure| failure.place.as_deref()).unwrap_or(&trial.place);
+            Some(command("warning", place, &trial.id, &message))
+        }
         Outcome::XPassed(reason) => Some(command(
             "warning",
             &trial.place,
@@ -60,7 +69,7 @@ fn annotations(trials: &[TrialReport]) -> String {
         _ => None,
     });
     let all = errors.clone().count();
-    let mut lines: String = errors.take(SHOWN).chain(warnings.take(SHOWN)).collect();
+    let mut lines: String = errors.take(SHOWN).chain(warnings.chain(surplus).take(SHOWN)).collect();
     if all > SHOWN {
         lines.push_str(&format!("::notice::{} more failures are in the log\n", all - SHOWN));
     }
@@ -101,6 +110,7 @@ mod tests {
             attempts: 1,
             matches: Vec::new(),
             tokens: None,
+            listed: Vec::new(),
         }
     }
 

@@ -150,6 +150,7 @@ mod tests {
             attempts: 1,
             matches: Vec::new(),
             tokens: None,
+            listed: Vec::new(),
         }
     }
 

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use serde_json::{Value, json};
 
-use crate::exec::event::{Event, Failure, ProviderUse, ShardInfo};
+use crate::exec::event::{Event, Failure, ProviderUse, ShardInfo, TrialReport};
 use crate::exec::review::Review;
 
 /// Version of the lines' shape; it grows when a key changes its meaning.
@@ -80,17 +80,10 @@ fn line(event: &Event) -> Value {
             }
             line
         }
-        Event::TrialFinished(report) => json!({
-            "event": "trial_finished", "id": report.id, "outcome": report.outcome.word(),
-            "reason": report.outcome.reason(), "seconds": report.took.as_secs_f64(), "upstream": report.upstream,
-            "attempts": report.attempts, "place": report.place,
-            "tokens": report.tokens.map(|t| tokens(t.prompt, t.completion)),
-            "matches": report.matches.iter().map(provider_use).collect::<Vec<_>>(),
-            "failures": report.outcome.failures().iter().map(failure).collect::<Vec<_>>(),
-        }),
+        Event::TrialFinished(report) => trial(report),
         Event::RunFinished(summary) => json!({
             "event": "run_finished", "passed": summary.passed, "failed": summary.failed, "skipped": summary.skipped,
-            "xfailed": summary.xfailed, "xpassed": summary.xpassed, "broken": summary.broken, "flaky": summary.flaky,
+            "xfailed": summary.xfailed, "xpassed": summary.xpassed, "broken": summary.broken, "quarantined": summary.quarantined, "flaky": summary.flaky,
             "missed": summary.missed, "stray_misses": summary.stray_misses, "not_run": summary.not_run,
             "interrupted": summary.interrupted,
             "unclean": summary.unclean.iter().map(failure).collect::<Vec<_>>(),
@@ -101,6 +94,23 @@ fn line(event: &Event) -> Value {
             "matches": summary.other_matches.iter().map(provider_use).collect::<Vec<_>>(), "seconds": summary.took.as_secs_f64(),
         }),
     }
+}
+
+fn trial(report: &TrialReport) -> Value {
+    let mut line = json!({
+        "event": "trial_finished", "id": report.id, "outcome": report.outcome.word(),
+        "reason": report.outcome.reason(), "seconds": report.took.as_secs_f64(), "upstream": report.upstream,
+        "attempts": report.attempts, "place": report.place,
+        "tokens": report.tokens.map(|t| tokens(t.prompt, t.completion)),
+        "matches": report.matches.iter().map(provider_use).collect::<Vec<_>>(),
+        "failures": report.outcome.all_failures().iter().map(failure).collect::<Vec<_>>(),
+    });
+    if !report.listed.is_empty() {
+        let listed = report.listed.iter();
+        let listed = listed.map(|l| json!({"kind": l.kind.word(), "place": l.place, "because": l.because}));
+        line["listed"] = listed.collect();
+    }
+    line
 }
 
 fn shard(shard: &ShardInfo) -> Value {

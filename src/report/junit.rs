@@ -3,7 +3,7 @@
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use super::text;
-use crate::exec::event::{Outcome, TrialReport};
+use crate::exec::event::{Failure, Outcome, TrialReport};
 
 /// The whole document.
 pub fn render(trials: &[TrialReport], name: &str) -> Result<String, quick_junit::SerializeError> {
@@ -48,16 +48,27 @@ fn status(trial: &TrialReport) -> TestCaseStatus {
             status.set_message(format!("expected failure: {reason}"));
             status
         }
+        // JUnit has no word for a failure that does not count.
+        Outcome::Quarantined(reason, failures) => {
+            let mut status = TestCaseStatus::skipped();
+            status.set_message(format!("failed in quarantine: {reason}"));
+            status.set_description(shown(failures));
+            status
+        }
         Outcome::Failed(failures) => non_success(NonSuccessKind::Failure, failures),
         Outcome::Broken(failures) => non_success(NonSuccessKind::Error, failures),
     }
 }
 
-fn non_success(kind: NonSuccessKind, failures: &[crate::exec::event::Failure]) -> TestCaseStatus {
+fn non_success(kind: NonSuccessKind, failures: &[Failure]) -> TestCaseStatus {
     let mut status = TestCaseStatus::non_success(kind);
     if let Some(first) = failures.first() {
         status.set_message(first.title.as_str());
     }
-    status.set_description(failures.iter().map(text::failure).collect::<Vec<_>>().join("\n"));
+    status.set_description(shown(failures));
     status
+}
+
+fn shown(failures: &[Failure]) -> String {
+    failures.iter().map(text::failure).collect::<Vec<_>>().join("\n")
 }

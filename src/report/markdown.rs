@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::console::Verbosity;
-use super::{recordings, text};
+use super::{expectations, recordings, text};
 use crate::exec::event::{Outcome, RunInfo, Summary, TrialReport};
 
 /// The whole page.
@@ -13,6 +13,7 @@ pub fn render(info: &RunInfo, trials: &[TrialReport], summary: &Summary) -> Stri
         table(trials),
         grid(trials),
         failures(trials),
+        of_lists(trials),
         of_recordings(summary),
         skips(trials),
     ]
@@ -21,7 +22,8 @@ pub fn render(info: &RunInfo, trials: &[TrialReport], summary: &Summary) -> Stri
 
 /// The page without its table of trials, which grows with the run.
 pub fn short(info: &RunInfo, trials: &[TrialReport], summary: &Summary) -> String {
-    [head(info, summary), grid(trials), failures(trials), of_recordings(summary), skips(trials)].concat()
+    let parts = [head(info, summary), grid(trials), failures(trials), of_lists(trials)];
+    parts.into_iter().chain([of_recordings(summary), skips(trials)]).collect()
 }
 
 fn head(info: &RunInfo, summary: &Summary) -> String {
@@ -95,17 +97,29 @@ fn grid(trials: &[TrialReport]) -> String {
 
 fn failures(trials: &[TrialReport]) -> String {
     let mut out = String::new();
-    let failed: Vec<&TrialReport> = trials.iter().filter(|t| !t.outcome.failures().is_empty()).collect();
+    let failed: Vec<&TrialReport> = trials.iter().filter(|t| !t.outcome.all_failures().is_empty()).collect();
     if !failed.is_empty() {
         out.push_str("\n## Failures\n");
     }
     for trial in failed {
         out.push_str(&format!("\n### `{}`\n\n", trial.id));
-        for failure in trial.outcome.failures() {
+        if let Outcome::Quarantined(reason, _) = &trial.outcome {
+            out.push_str(&format!("In quarantine: {}\n\n", cell(reason)));
+        }
+        for failure in trial.outcome.all_failures() {
             out.push_str(&format!("````text\n{}````\n", text::failure(failure)));
         }
     }
     out
+}
+
+fn of_lists(trials: &[TrialReport]) -> String {
+    let lines = expectations::lines(trials);
+    if lines.is_empty() {
+        return String::new();
+    }
+    let items: String = lines.iter().map(|line| format!("- {line}\n")).collect();
+    format!("\n## Expectations that were not met\n\n{items}")
 }
 
 fn of_recordings(summary: &Summary) -> String {
@@ -140,6 +154,7 @@ fn mark(outcome: &Outcome) -> &'static str {
         Outcome::XFailed(_) => "➖ xfailed",
         Outcome::XPassed(_) => "⚠️ xpassed",
         Outcome::Broken(_) => "❌ broken",
+        Outcome::Quarantined(..) => "🚧 quarantined",
     }
 }
 

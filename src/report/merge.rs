@@ -176,6 +176,7 @@ mod tests {
                 attempts: 1,
                 matches: Vec::new(),
                 tokens: None,
+                listed: Vec::new(),
             })
             .collect();
         let (suite, setup) = (Some(suite.to_owned()), Some(setup.to_owned()));

@@ -2,6 +2,7 @@
 
 pub mod console;
 pub mod ctrf;
+pub mod expectations;
 pub mod github;
 pub mod history;
 pub mod jsonl;

@@ -7,9 +7,10 @@ use serde_json::Value;
 
 use super::jsonl::FORMAT;
 use crate::exec::event::{
-    Failure, FailureKind, Outcome, ProviderUse, RunInfo, ShardInfo, Summary, TrialReport,
+    Failure, FailureKind, Listed, Outcome, ProviderUse, RunInfo, ShardInfo, Summary, TrialReport,
 };
 use crate::exec::review::{Review, Stale};
+use crate::plan::expectations::ListKind;
 use crate::record::{Spent, Tokens, Unused};
 
 /// A run that was written down.
@@ -103,6 +104,7 @@ fn trial(event: &Value) -> Option<TrialReport> {
         "xfailed" => Outcome::XFailed(reason()),
         "xpassed" => Outcome::XPassed(reason()),
         "broken" => Outcome::Broken(failures()),
+        "quarantined" => Outcome::Quarantined(reason(), failures()),
         _ => return None,
     };
     Some(TrialReport {
@@ -115,7 +117,13 @@ fn trial(event: &Value) -> Option<TrialReport> {
         attempts: u32::try_from(count(&event["attempts"])).unwrap_or(u32::MAX),
         matches: list(&event["matches"], provider_use),
         tokens: event["tokens"].is_object().then(|| tokens(&event["tokens"])),
+        listed: list(&event["listed"], listed).into_iter().flatten().collect(),
     })
+}
+
+fn listed(value: &Value) -> Option<Listed> {
+    let kind = ListKind::of(value["kind"].as_str()?)?;
+    Some(Listed { kind, place: text(&value["place"]), because: text(&value["because"]) })
 }
 
 fn failure(value: &Value) -> Failure {
@@ -194,6 +202,7 @@ fn summary(event: &Value) -> Summary {
         xfailed: count(&event["xfailed"]),
         xpassed: count(&event["xpassed"]),
         broken: count(&event["broken"]),
+        quarantined: count(&event["quarantined"]),
         flaky: count(&event["flaky"]),
         missed: count(&event["missed"]),
         stray_misses: list(&event["stray_misses"], text),
@@ -252,6 +261,11 @@ mod tests {
                 tokens: None,
             }],
             tokens: Some(Tokens { prompt: 2, completion: 3 }),
+            listed: vec![Listed {
+                kind: ListKind::Quarantine,
+                place: "expectations/e.yaml:2".to_owned(),
+                because: "b".to_owned(),
+            }],
         }
     }
 
@@ -281,7 +295,8 @@ mod tests {
             Outcome::Skipped(why()),
             Outcome::XFailed(why()),
             Outcome::XPassed(why()),
-            Outcome::Broken(vec![Failure { kind: FailureKind::Fault, ..failure }]),
+            Outcome::Broken(vec![Failure { kind: FailureKind::Fault, ..failure.clone() }]),
+            Outcome::Quarantined(why(), vec![failure]),
         ];
         let mut summary = Summary::default();
         let shard = ShardInfo { index: 1, count: 2, by: "hash".to_owned(), planned: 9 };
@@ -316,7 +331,7 @@ mod tests {
         let written = run();
         let cut = &written[..written.len() - 30];
         let read = RecordedRun::parse(cut).unwrap();
-        assert_eq!((read.trials.len(), read.summary.is_none()), (6, true));
+        assert_eq!((read.trials.len(), read.summary.is_none()), (7, true));
     }
 
     #[test]
@@ -329,7 +344,7 @@ mod tests {
             "it has format 7, this program reads 1"
         );
         let good = run();
-        assert_eq!(error(&format!("{good}{good}")), "line 9: a second run begins");
-        assert!(error(&format!("{good}x\n")).starts_with("line 9 is not JSON"));
+        assert_eq!(error(&format!("{good}{good}")), "line 10: a second run begins");
+        assert!(error(&format!("{good}x\n")).starts_with("line 10 is not JSON"));
     }
 }

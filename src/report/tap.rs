@@ -12,18 +12,18 @@ const EXPECTED_FAILURE: &str = concat!("TO", "DO");
 pub fn render(trials: &[TrialReport]) -> String {
     let mut out = format!("TAP version 14\n1..{}\n", trials.len());
     for (index, trial) in trials.iter().enumerate() {
-        let ok = trial.outcome.failures().is_empty() && !matches!(trial.outcome, Outcome::XFailed(_));
+        let ok = trial.outcome.all_failures().is_empty() && !matches!(trial.outcome, Outcome::XFailed(_));
         let word = if ok { "ok" } else { "not ok" };
         let directive = match &trial.outcome {
             Outcome::Skipped(reason) => format!(" # SKIP {}", one_line(reason)),
             // TAP's expected failure: it counts as success when it is not ok.
-            Outcome::XFailed(reason) | Outcome::XPassed(reason) => {
+            Outcome::XFailed(reason) | Outcome::XPassed(reason) | Outcome::Quarantined(reason, _) => {
                 format!(" # {EXPECTED_FAILURE} {}", one_line(reason))
             }
             Outcome::Passed | Outcome::Failed(_) | Outcome::Broken(_) => String::new(),
         };
         let _ = writeln!(out, "{word} {} - {}{directive}", index + 1, escaped(&trial.id));
-        let failures = trial.outcome.failures();
+        let failures = trial.outcome.all_failures();
         if !failures.is_empty() {
             let shown = failures.iter().map(text::failure).collect::<Vec<_>>().join("\n");
             out.push_str("  ---\n");

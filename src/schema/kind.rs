@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::shape::document;
-use super::{CaseFile, FixtureFile, Setup, StackDefinition, Suite};
+use super::{CaseFile, ExpectationFile, FixtureFile, Setup, StackDefinition, Suite};
 use crate::source::project::Folder;
 
 /// What a file holds, by the folder it lies in.
@@ -14,10 +14,12 @@ pub enum FileKind {
     Suite,
     Setup,
     Stack,
+    Expectation,
 }
 
 impl FileKind {
-    pub const ALL: [Self; 5] = [Self::Case, Self::Fixture, Self::Suite, Self::Setup, Self::Stack];
+    pub const ALL: [Self; 6] =
+        [Self::Case, Self::Fixture, Self::Suite, Self::Setup, Self::Stack, Self::Expectation];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -26,6 +28,7 @@ impl FileKind {
             Self::Suite => "suite",
             Self::Setup => "setup",
             Self::Stack => "stack",
+            Self::Expectation => "expectation",
         }
     }
 
@@ -42,6 +45,7 @@ impl FileKind {
             Self::Suite => Folder::Suites,
             Self::Setup => Folder::Setups,
             Self::Stack => Folder::Stacks,
+            Self::Expectation => Folder::Expectations,
         }
     }
 
@@ -53,6 +57,7 @@ impl FileKind {
             Self::Suite => document::<Suite>("A suite"),
             Self::Setup => document::<Setup>("A setup"),
             Self::Stack => document::<StackDefinition>("A stack"),
+            Self::Expectation => document::<ExpectationFile>("Lists of trials whose failures are known"),
         }
     }
 }

@@ -1,9 +1,10 @@
-//! YAML as written: suites, setups, stacks and cases, with their places and no meaning yet.
+//! YAML as written: suites, setups, stacks, cases and expectations, with their places and no meaning yet.
 
 pub mod case;
 pub mod check;
 pub mod ci;
 pub mod decode;
+pub mod expectation;
 pub mod fault;
 pub mod fixture;
 pub mod kind;
@@ -20,6 +21,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use case::{Case, CaseFile};
+pub use expectation::ExpectationFile;
 pub use fault::Fault;
 pub use fixture::FixtureFile;
 pub use kind::FileKind;
@@ -45,6 +47,7 @@ pub struct Documents {
     pub stacks: Vec<StackDefinition>,
     pub fixtures: Vec<FixtureFile>,
     pub cases: Vec<CaseFile>,
+    pub expectations: Vec<ExpectationFile>,
     /// Files with problems: a name that is missing may be in one of them.
     pub broken: Vec<Broken>,
 }
@@ -71,6 +74,7 @@ impl Documents {
             stacks: with_built_in(read.folder(Folder::Stacks)),
             fixtures: read.folder(Folder::Fixtures),
             cases: read.folder(Folder::TestCases),
+            expectations: read.folder(Folder::Expectations),
             broken,
         };
         duplicates(documents.suites.iter().map(|s| &s.name), "suite", &mut problems);

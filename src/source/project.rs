@@ -16,6 +16,7 @@ pub enum Folder {
     Stacks,
     Fixtures,
     TestCases,
+    Expectations,
 }
 
 impl Folder {
@@ -26,6 +27,7 @@ impl Folder {
             Self::Stacks => "stacks",
             Self::Fixtures => "fixtures",
             Self::TestCases => "test_cases",
+            Self::Expectations => "expectations",
         }
     }
 }

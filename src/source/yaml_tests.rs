@@ -284,7 +284,7 @@ fn both_readers_agree_about_the_files_here() {
     let project = super::project::Project { root: env!("CARGO_MANIFEST_DIR").into() };
     use super::project::Folder;
     let mut seen = 0;
-    for folder in [Folder::Suites, Folder::Setups, Folder::Stacks, Folder::TestCases] {
+    for folder in [Folder::Suites, Folder::Setups, Folder::Stacks, Folder::TestCases, Folder::Expectations] {
         for path in project.files(folder).unwrap() {
             check(&std::fs::read_to_string(project.root.join(path)).unwrap()).unwrap();
             seen += 1;

@@ -9,6 +9,7 @@ mod bad_usage;
 mod bad_yaml;
 mod check;
 mod composition;
+mod expectations;
 mod files_and_streams;
 mod fixtures;
 mod interrupt;
