@@ -65,7 +65,7 @@ fn json_lines() {
     {"event":"trial_started","id":"a::xfails"}
     {"event":"step_finished","id":"a::xfails","step":1,"passed":false,"seconds":0}
     {"event":"trial_finished","id":"a::xfails","outcome":"xfailed","reason":"a <known> bug","seconds":0,"upstream":null,"attempts":1,"place":"test_cases/a.yaml:15","tokens":null,"matches":[],"failures":[]}
-    {"event":"run_finished","passed":1,"failed":1,"skipped":1,"xfailed":1,"xpassed":0,"broken":0,"flaky":0,"missed":0,"stray_misses":[],"not_run":0,"interrupted":false,"unclean":[],"recordings":{"unused":[],"stale":[],"undated":0,"unmet":[]},"forwarded":{"requests":0,"uncounted":0,"estimated_tokens":0,"tokens":{"prompt":0,"completion":0,"total":0}},"matches":[{"provider":"llama-cpp","endpoint":"/v1/models","tier":"exact","file":"responses/baa78b2d9048.json"}],"seconds":0}
+    {"event":"run_finished","passed":1,"failed":1,"skipped":1,"xfailed":1,"xpassed":0,"broken":0,"quarantined":0,"flaky":0,"missed":0,"stray_misses":[],"not_run":0,"interrupted":false,"unclean":[],"recordings":{"unused":[],"stale":[],"undated":0,"unmet":[]},"forwarded":{"requests":0,"uncounted":0,"estimated_tokens":0,"tokens":{"prompt":0,"completion":0,"total":0}},"matches":[{"provider":"llama-cpp","endpoint":"/v1/models","tier":"exact","file":"responses/baa78b2d9048.json"}],"seconds":0}
     "#);
 }
 
