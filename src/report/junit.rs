@@ -1,6 +1,7 @@
-//! JUnit XML in nextest's dialect: one test suite per case file, skips with their messages, flaky reruns.
+//! JUnit XML as Jenkins' schema has it (`junit-10.xsd` of its xUnit plugin): one test suite per case file, skips with
+//! their messages, attempts that did not pass as `flakyFailure` and `rerunFailure`.
 
-use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestRerun, TestSuite};
 
 use super::text;
 use crate::exec::event::{Failure, Outcome, TrialReport};
@@ -18,24 +19,40 @@ pub fn render(trials: &[TrialReport], name: &str) -> Result<String, quick_junit:
         }
         report.add_test_suite(suite);
     }
-    report.to_string()
+    // The root has no count of skips in Jenkins' schema. It is the first element, and quotes in names are escaped.
+    let skipped: usize = report.test_suites.iter().map(|suite| suite.skipped).sum();
+    Ok(report.to_string()?.replacen(&format!(" skipped=\"{skipped}\""), "", 1))
 }
 
 fn case(trial: &TrialReport) -> TestCase {
     let (file, name) = trial.id.split_once("::").unwrap_or(("", &trial.id));
     let mut case = TestCase::new(name, status(trial));
     case.set_classname(file).set_time(trial.took);
-    if let Some(upstream) = &trial.upstream {
-        case.add_property(("upstream", upstream.as_str()));
-    }
-    for used in &trial.matches {
-        let value = format!("{} {}: {}", used.provider, used.endpoint, used.tier);
-        case.add_property(("provider_request", value.as_str()));
+    // As output: Jenkins' schema has properties for suites only.
+    let upstream = trial.upstream.iter().map(|upstream| format!("upstream: {upstream}"));
+    let requests = trial.matches.iter();
+    let requests =
+        requests.map(|used| format!("provider request: {} {}: {}", used.provider, used.endpoint, used.tier));
+    let lines: Vec<String> = upstream.chain(requests).collect();
+    if !lines.is_empty() {
+        case.set_system_out(lines.join("\n"));
     }
     case
 }
 
 fn status(trial: &TrialReport) -> TestCaseStatus {
+    let mut status = last_attempt(trial);
+    for attempt in 1..trial.attempts {
+        let mut rerun = TestRerun::new(NonSuccessKind::Failure);
+        rerun
+            .set_type("attempt")
+            .set_message(format!("attempt {attempt} of {} did not pass", trial.attempts));
+        status.add_rerun(rerun);
+    }
+    status
+}
+
+fn last_attempt(trial: &TrialReport) -> TestCaseStatus {
     match &trial.outcome {
         Outcome::Passed | Outcome::XPassed(_) => TestCaseStatus::success(),
         Outcome::Skipped(reason) => {

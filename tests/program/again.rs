@@ -49,6 +49,24 @@ fn a_flaky_trial_passes_unless_it_may_not() {
 }
 
 #[test]
+fn junit_has_the_attempts_that_did_not_pass() {
+    let report = |reply: fn(usize) -> &'static str| {
+        let provider = Provider::chat(move |asked| reply(asked.number).to_owned());
+        let project = Project::cases(SAYS_SOL).talks_to(&provider);
+        let args = ["--suite=base", "--inference-mode=live", "--retries=1", "--retry-delay=1ms"];
+        project.run(&[&args[..], &["--report=r.xml"]].concat());
+        project.read("r.xml")
+    };
+    let flaky = report(|number| if number == 0 { "Luna" } else { "Sol" });
+    let attempt = "message=\"attempt 1 of 2 did not pass\" type=\"attempt\"";
+    assert!(!flaky.contains("<failure"), "{flaky}");
+    assert_eq!(flaky.matches(&format!("<flakyFailure {attempt}")).count(), 1, "{flaky}");
+    let failed = report(|_| "Luna");
+    assert!(failed.contains("<failure "), "{failed}");
+    assert_eq!(failed.matches(&format!("<rerunFailure {attempt}")).count(), 1, "{failed}");
+}
+
+#[test]
 fn each_trial_is_repeated_and_reported() {
     let project = Project::cases(MANY);
     let run = project.run(&["-j1", "-k", "a::a or a::b", "--repeat-each=2", "--report=run.jsonl"]);

@@ -91,13 +91,11 @@ fn junit() {
     let xml = regex::Regex::new(r#"(time|uuid|timestamp)="[^"]*""#).expect("compiles");
     assert_snapshot!(xml.replace_all(&project.read("out"), "$1=\"…\""), @r#"
     <?xml version="1.0" encoding="UTF-8"?>
-    <testsuites name="base" tests="4" skipped="2" failures="1" errors="0">
+    <testsuites name="base" tests="4" failures="1" errors="0">
         <testsuite name="a" tests="4" skipped="2" errors="0" failures="1">
             <testcase name="asks[txt=llama-cpp/tiny]" classname="a" time="…">
-                <properties>
-                    <property name="upstream" value="inference/test_x.py::test_asks[txt=llama-cpp/tiny]"/>
-                    <property name="provider_request" value="llama-cpp /v1/chat/completions: exact"/>
-                </properties>
+                <system-out>upstream: inference/test_x.py::test_asks[txt=llama-cpp/tiny]
+    provider request: llama-cpp /v1/chat/completions: exact</system-out>
             </testcase>
             <testcase name="fails" classname="a" time="…">
                 <failure message="status: expected 404, got 200">test_cases/a.yaml:11: status: expected 404, got 200
