@@ -1,6 +1,6 @@
 //! `merge`: the JSON Lines of shards and setups into one report and one exit status.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::args::MergeArgs;
@@ -63,18 +63,18 @@ pub(super) fn merge(args: &MergeArgs, machine: &Machine) -> Result<ExitStatus, S
 /// Every run, under the path it came from; a folder stands for the `.jsonl` files in it.
 fn read(args: &MergeArgs, machine: &Machine) -> Result<Vec<Part>, Vec<String>> {
     let mut problems = Vec::new();
-    let mut files = BTreeMap::new();
+    let mut files = BTreeSet::new();
     for path in &args.runs {
         match files_of(&machine.cwd.join(path)) {
             Ok(found) if found.is_empty() => {
                 problems.push(format!("{} holds no .jsonl file", path.display()));
             }
-            Ok(found) => files.extend(found.into_iter().map(|file| (file, ()))),
+            Ok(found) => files.extend(found),
             Err(error) => problems.push(format!("{} cannot be read: {error}", path.display())),
         }
     }
     let mut parts = Vec::new();
-    for file in files.into_keys() {
+    for file in files {
         let name = file.strip_prefix(&machine.cwd).unwrap_or(&file).display().to_string();
         match RecordedRun::load(&file) {
             Ok(run) => parts.push(Part { name, run }),

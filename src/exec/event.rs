@@ -269,6 +269,28 @@ impl TrialReport {
     pub fn file(&self) -> &str {
         self.id.split_once("::").map_or(self.id.as_str(), |(file, _)| file)
     }
+
+    /// The id without its file.
+    pub fn name(&self) -> &str {
+        self.id.split_once("::").map_or(self.id.as_str(), |(_, name)| name)
+    }
+
+    /// A trial that ended so, for tests: at once, at its first attempt, without a provider request.
+    #[cfg(test)]
+    pub(crate) fn ended(id: &str, outcome: Outcome) -> Self {
+        Self {
+            id: id.to_owned(),
+            trial: id.to_owned(),
+            place: "test_cases/a.yaml:3".to_owned(),
+            upstream: None,
+            outcome,
+            took: Duration::ZERO,
+            attempts: 1,
+            matches: Vec::new(),
+            tokens: None,
+            listed: Vec::new(),
+        }
+    }
 }
 
 /// The counts at the end.

@@ -150,18 +150,7 @@ mod tests {
     use super::*;
 
     fn report(id: &str, outcome: Outcome, matches: Vec<ProviderUse>) -> TrialReport {
-        TrialReport {
-            id: id.into(),
-            trial: id.into(),
-            place: "test_cases/f.yaml:1".into(),
-            upstream: Some(format!("up.py::{id}")),
-            outcome,
-            took: Duration::ZERO,
-            attempts: 1,
-            matches,
-            tokens: None,
-            listed: Vec::new(),
-        }
+        TrialReport { upstream: Some(format!("up.py::{id}")), matches, ..TrialReport::ended(id, outcome) }
     }
 
     fn used(file: &str, tier: &str, recorded_at: Option<&str>) -> ProviderUse {

@@ -21,6 +21,7 @@ use super::template::Template;
 use super::tree;
 use super::trial::{CasePlan, TrialPlan};
 use super::vars::{FixtureNames, Vars};
+use crate::record::sha256_hex;
 use crate::schema::case::{Case, Client, Need, Row};
 use crate::schema::{CaseFile, Documents};
 use crate::source::project::Folder;
@@ -148,8 +149,7 @@ fn suite_selectors(settings: &Settings<'_>) -> Roots {
 
 /// A short name for what a trial makes on a shared stack: stable, and no other trial's.
 pub(super) fn trial_hash(id: &str) -> String {
-    use sha2::Digest;
-    sha2::Sha256::digest(id.as_bytes()).iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+    sha256_hex(id.as_bytes())[..12].to_owned()
 }
 
 /// `test_cases/inference/chat.yaml` as `inference/chat`.

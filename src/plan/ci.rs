@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::select::{Candidate, Selector};
 use super::shard::Shard;
+use crate::record::Mode;
 use crate::schema::ci::{CiEntry, CiMatrix};
 use crate::schema::{Documents, Suite};
 use crate::source::nearest::suggestion;
@@ -148,7 +149,7 @@ fn names(entry: &CiEntry, documents: &Documents, problems: &mut Problems) {
                 .push(name.problem(format!("unknown {what} `{}`", name.value)).help(suggestion(name, known)));
         }
     }
-    let modes = ["replay", "record", "record-if-missing", "live"];
+    let modes = Mode::ALL.map(Mode::as_str);
     for mode in entry.inference_mode.iter().filter(|mode| !modes.contains(&mode.value.as_str())) {
         problems.push(
             mode.problem(format!("unknown inference mode `{}`", mode.value)).help(suggestion(mode, &modes)),

@@ -115,6 +115,7 @@ pub use catalogue::ScopeTier;
 pub use diff::{Change, Difference};
 pub use entry::{Entry, FileFormat};
 pub use fault::{Effect, Fault, Occurrence};
+pub(crate) use key::sha256_hex;
 pub use key::{Key, WireBody, WireRequest};
 pub use miss::{Miss, MissReason, Nearest};
 pub use mode::{Mode, UnknownMode};

@@ -47,16 +47,15 @@ fn word(outcome: &Outcome) -> &'static str {
 }
 
 fn test(trial: &TrialReport) -> Value {
-    let (file, name) = trial.id.split_once("::").unwrap_or(("", &trial.id));
     let (path, line) = match trial.place.rsplit_once(':') {
         Some((path, line)) => (path, line.parse::<u64>().ok()),
         None => (trial.place.as_str(), None),
     };
     let mut test = json!({
-        "name": name,
+        "name": trial.name(),
         "status": word(&trial.outcome),
         "duration": u64::try_from(trial.took.as_millis()).unwrap_or(u64::MAX),
-        "suite": [file],
+        "suite": [trial.file()],
         "filePath": path,
         "rawStatus": trial.outcome.word(),
         "retries": trial.attempts.saturating_sub(1),

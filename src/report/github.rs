@@ -92,27 +92,8 @@ fn property(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::exec::event::{Failure, FailureKind};
-
-    fn trial(id: &str, outcome: Outcome) -> TrialReport {
-        let (place, took) = ("test_cases/a.yaml:3".to_owned(), Duration::ZERO);
-        let (id, trial) = (id.to_owned(), id.to_owned());
-        TrialReport {
-            id,
-            trial,
-            place,
-            upstream: None,
-            outcome,
-            took,
-            attempts: 1,
-            matches: Vec::new(),
-            tokens: None,
-            listed: Vec::new(),
-        }
-    }
 
     #[test]
     fn commands_name_the_line_and_escape_what_would_end_them() {
@@ -121,9 +102,9 @@ mod tests {
             ..Failure::new(FailureKind::Miss, "50% off\nx")
         };
         let shown = annotations(&[
-            trial("a::x[txt=m:emb=n]", Outcome::Failed(vec![failure])),
-            trial("a::y", Outcome::XPassed("slow".into())),
-            trial("a::z", Outcome::Passed),
+            TrialReport::ended("a::x[txt=m:emb=n]", Outcome::Failed(vec![failure])),
+            TrialReport::ended("a::y", Outcome::XPassed("slow".into())),
+            TrialReport::ended("a::z", Outcome::Passed),
         ]);
         assert_eq!(
             shown,
@@ -135,7 +116,7 @@ mod tests {
     #[test]
     fn more_failures_than_are_shown_are_counted() {
         let failed = || Outcome::Failed(vec![Failure::new(FailureKind::Mismatch, "t")]);
-        let trials: Vec<_> = (0..12).map(|n| trial(&format!("a::{n}"), failed())).collect();
+        let trials: Vec<_> = (0..12).map(|n| TrialReport::ended(&format!("a::{n}"), failed())).collect();
         let shown = annotations(&trials);
         assert_eq!(shown.matches("::error").count(), 10);
         assert!(shown.ends_with("::notice::2 more failures are in the log\n"), "{shown}");

@@ -6,9 +6,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::exec::event::{Outcome, TrialReport};
+use crate::record::sha256_hex;
 
 /// Results that are kept of each trial.
 const MOST_RESULTS: usize = 20;
@@ -56,11 +56,10 @@ impl Default for History {
 impl History {
     /// The name of a project's folder in the state directory: its own name, and its place made short.
     pub fn folder_of(root: &Path) -> String {
-        let digest = Sha256::digest(root.as_os_str().as_encoded_bytes());
-        let place: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+        let place = sha256_hex(root.as_os_str().as_encoded_bytes());
         let name = root.file_name().unwrap_or_default().to_string_lossy();
         let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' };
-        format!("{}-{place}", name.chars().map(plain).collect::<String>())
+        format!("{}-{}", name.chars().map(plain).collect::<String>(), &place[..12])
     }
 
     /// What a directory holds; nothing where that cannot be read, since history is a help and no record.
@@ -135,24 +134,7 @@ impl HistoryKeeper {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-
-    fn report(id: &str, outcome: Outcome) -> TrialReport {
-        TrialReport {
-            id: id.into(),
-            trial: id.into(),
-            place: "test_cases/f.yaml:1".into(),
-            upstream: None,
-            outcome,
-            took: Duration::ZERO,
-            attempts: 1,
-            matches: Vec::new(),
-            tokens: None,
-            listed: Vec::new(),
-        }
-    }
 
     fn occasion(setup: &str) -> Occasion {
         Occasion { setup: Some(setup.into()), target: "starter".into(), mode: "replay".into() }
@@ -165,15 +147,25 @@ mod tests {
             let keeper = HistoryKeeper { dir: dir.path().join("p"), occasion: occasion(setup) };
             keeper.keep(reports).unwrap();
         };
-        let failed = || report("a", Outcome::Failed(Vec::new()));
-        keep("s", &[failed(), report("b", Outcome::Passed), report("c", Outcome::Skipped("x".into()))]);
-        keep("t", &[report("a", Outcome::Passed), report("b", Outcome::Broken(Vec::new()))]);
+        let failed = || TrialReport::ended("a", Outcome::Failed(Vec::new()));
+        keep(
+            "s",
+            &[
+                failed(),
+                TrialReport::ended("b", Outcome::Passed),
+                TrialReport::ended("c", Outcome::Skipped("x".into())),
+            ],
+        );
+        keep(
+            "t",
+            &[TrialReport::ended("a", Outcome::Passed), TrialReport::ended("b", Outcome::Broken(Vec::new()))],
+        );
         let failed_with = |setup: &str| {
             let failed = History::read(&dir.path().join("p")).failed(&occasion(setup));
             failed.into_iter().collect::<Vec<_>>().join(" ")
         };
         assert_eq!((failed_with("s"), failed_with("t")), ("a".to_owned(), "b".to_owned()));
-        keep("s", &[report("a", Outcome::Passed)]);
+        keep("s", &[TrialReport::ended("a", Outcome::Passed)]);
         assert_eq!(failed_with("s"), "");
     }
 
@@ -182,14 +174,15 @@ mod tests {
         let mut history = History::default();
         for round in 0..MOST_RESULTS + 5 {
             history.add(
-                &[report("a", Outcome::Passed)],
+                &[TrialReport::ended("a", Outcome::Passed)],
                 &occasion("s"),
                 &format!("2025-01-01T00:00:{round:02}Z"),
             );
         }
         assert_eq!(history.trials["a"].len(), MOST_RESULTS);
         assert_eq!(history.trials["a"][0].at, "2025-01-01T00:00:05Z");
-        let many: Vec<_> = (0..MOST_TRIALS).map(|n| report(&format!("t{n}"), Outcome::Passed)).collect();
+        let many: Vec<_> =
+            (0..MOST_TRIALS).map(|n| TrialReport::ended(&format!("t{n}"), Outcome::Passed)).collect();
         history.add(&many, &occasion("s"), "2025-01-02T00:00:00Z");
         assert_eq!(history.trials.len(), MOST_TRIALS);
         assert!(!history.trials.contains_key("a"), "the one that ran longest ago");

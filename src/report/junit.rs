@@ -25,9 +25,8 @@ pub fn render(trials: &[TrialReport], name: &str) -> Result<String, quick_junit:
 }
 
 fn case(trial: &TrialReport) -> TestCase {
-    let (file, name) = trial.id.split_once("::").unwrap_or(("", &trial.id));
-    let mut case = TestCase::new(name, status(trial));
-    case.set_classname(file).set_time(trial.took);
+    let mut case = TestCase::new(trial.name(), status(trial));
+    case.set_classname(trial.file()).set_time(trial.took);
     // As output: Jenkins' schema has properties for suites only.
     let upstream = trial.upstream.iter().map(|upstream| format!("upstream: {upstream}"));
     let requests = trial.matches.iter();

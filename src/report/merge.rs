@@ -143,8 +143,6 @@ fn missing(parts: &[Part]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::exec::event::{Outcome, ShardInfo};
 
@@ -162,21 +160,13 @@ mod tests {
         let started = format!("2026-01-02T{}:00Z", next()).parse().unwrap();
         let trials: Vec<TrialReport> = words
             .filter_map(|word| word.split_once('='))
-            .map(|(id, outcome)| TrialReport {
-                id: id.to_owned(),
-                trial: id.to_owned(),
-                place: String::new(),
-                upstream: None,
-                outcome: match outcome {
+            .map(|(id, outcome)| {
+                let outcome = match outcome {
                     "passed" => Outcome::Passed,
                     "failed" => Outcome::Failed(Vec::new()),
                     _ => Outcome::Skipped(outcome.to_owned()),
-                },
-                took: Duration::ZERO,
-                attempts: 1,
-                matches: Vec::new(),
-                tokens: None,
-                listed: Vec::new(),
+                };
+                TrialReport::ended(id, outcome)
             })
             .collect();
         let (suite, setup) = (Some(suite.to_owned()), Some(setup.to_owned()));

@@ -244,11 +244,7 @@ mod tests {
 
     fn trial(id: &str, outcome: Outcome) -> TrialReport {
         TrialReport {
-            id: id.to_owned(),
-            trial: id.to_owned(),
-            place: "test_cases/a.yaml:3".to_owned(),
             upstream: Some("a.py::test".to_owned()),
-            outcome,
             took: Duration::from_millis(1500),
             attempts: 2,
             matches: vec![ProviderUse {
@@ -266,6 +262,7 @@ mod tests {
                 place: "expectations/e.yaml:2".to_owned(),
                 because: "b".to_owned(),
             }],
+            ..TrialReport::ended(id, outcome)
         }
     }
 
