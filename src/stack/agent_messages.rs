@@ -1,7 +1,7 @@
 //! An agent's messages: what was said before, documents that come along, and all of it as a chat completion.
 
 use super::errors::ApiError;
-use crate::responses::text;
+use super::json::{list, text};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 
@@ -13,10 +13,6 @@ pub(crate) fn of_turns(instructions: &str, turns: &[Value]) -> Vec<Value> {
     }
     messages.extend(turns.iter().flat_map(of_turn));
     messages
-}
-
-fn list<'a>(value: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
-    value.get(name).and_then(Value::as_array).into_iter().flatten()
 }
 
 fn of_turn(turn: &Value) -> Vec<Value> {

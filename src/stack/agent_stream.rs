@@ -1,6 +1,6 @@
 //! A model's chunks as an agent's progress: Llama Stack's own events, from before OpenAI's.
 
-use crate::responses::text;
+use super::json::text;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 

@@ -3,7 +3,8 @@
 use super::Shared;
 use super::caller::Caller;
 use super::errors::ApiError;
-use crate::responses::{chat_tool, text};
+use super::json::text;
+use crate::responses::chat_tool;
 use indexmap::IndexMap;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};

@@ -6,7 +6,7 @@ use super::agents::moment;
 use super::caller::Caller;
 use super::errors::ApiError;
 use super::{Shared, agent_messages, chat};
-use crate::responses::text;
+use super::json::text;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use tokio::sync::mpsc;

@@ -6,7 +6,7 @@ use super::caller::{self, Caller};
 use super::errors::{ApiError, json_response};
 use super::events::truthy;
 use super::{Shared, relay, responses};
-use crate::responses::text;
+use super::json::text;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{MatchedPath, Path, Query, State};

@@ -1,5 +1,6 @@
 //! Putting a streamed chat completion together, so that it can be stored.
 
+use super::json::list;
 use super::{Shared, time};
 use indexmap::IndexMap;
 use serde_json::{Map, Value, json};
@@ -136,8 +137,4 @@ impl Call {
 /// A text that is there and not empty.
 fn text<'a>(value: &'a Value, field: &str) -> Option<&'a str> {
     value.get(field).and_then(Value::as_str).filter(|text| !text.is_empty())
-}
-
-fn list<'a>(value: &'a Value, field: &str) -> impl Iterator<Item = &'a Value> {
-    value.get(field).and_then(Value::as_array).into_iter().flatten()
 }

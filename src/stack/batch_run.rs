@@ -4,7 +4,7 @@
 use super::batch_input::{self, BatchRequest, CHAT, COMPLETIONS};
 use super::caller::Caller;
 use super::errors::{ApiError, Issue};
-use super::resources::text;
+use super::json::text;
 use super::{Shared, chat, completions, fields, python, request_types, time};
 use futures_util::future::join_all;
 use serde_json::{Map, Value, json};
@@ -80,7 +80,7 @@ async fn work(shared: &Arc<Shared>, caller: &Caller, id: &str) -> Result<Value, 
 /// The requests of the input file, or what is wrong with it.
 async fn input(shared: &Shared, batch: &Value) -> Result<Result<Vec<BatchRequest>, Vec<Value>>, ApiError> {
     let file = text(batch, "input_file_id");
-    if shared.file(file).await.is_err() {
+    if shared.file(file).is_err() {
         let message = format!("Cannot find file {file}.");
         return Ok(Err(vec![batch_input::error("invalid_request", None, message, Some("input_file_id"))]));
     }

@@ -5,7 +5,7 @@ use super::caller::{self, Caller};
 use super::config_provider::Provider;
 use super::errors::{ApiError, json_response};
 use super::evaluation_types::{BATCHES_QUERY, CREATE_BATCH};
-use super::resources::text;
+use super::json::text;
 use super::routes::PREFIXES;
 use super::{Shared, batch_run, python, time};
 use axum::Router;

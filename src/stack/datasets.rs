@@ -3,7 +3,8 @@
 use super::caller;
 use super::errors::{ApiError, json_response};
 use super::evaluation_types::{APPEND_ROWS, ITERROWS_QUERY, REGISTER_DATASET};
-use super::resources::{DATASET, text};
+use super::json::text;
+use super::resources::DATASET;
 use super::{Shared, data_url, python, table};
 use axum::Router;
 use axum::body::Body;

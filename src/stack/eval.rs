@@ -6,7 +6,8 @@
 use super::caller::{self, Caller};
 use super::errors::{ApiError, json_response};
 use super::evaluation_types::{EVALUATE_ROWS, REGISTER_BENCHMARK, RUN_EVAL};
-use super::resources::{BENCHMARK, text};
+use super::json::{text, texts};
+use super::resources::BENCHMARK;
 use super::{Shared, chat, completions, scoring};
 use crate::scoring::Row;
 use axum::Router;
@@ -190,7 +191,7 @@ impl Shared {
             row.insert("generated_answer".into(), answer);
             scored.push(row);
         }
-        let names = functions.as_array().into_iter().flatten().filter_map(Value::as_str);
+        let names = texts(functions);
         let params = config.get("scoring_params");
         let functions: Map<String, Value> = names
             .map(|name| {

@@ -4,6 +4,7 @@ use super::Shared;
 use super::config::Configured;
 use super::errors::{ApiError, Issue, json_response};
 use super::fields::{Extra, Model, Ty, body, optional};
+use super::time::now;
 use super::{caller, documents, routes};
 use axum::Router;
 use axum::body::Body;
@@ -17,7 +18,6 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 use tempfile::TempDir;
 
 /// The kind of document that describes a file.
@@ -56,11 +56,6 @@ impl FileStore {
     }
 }
 
-/// Seconds since 1970.
-pub(crate) fn now() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64)
-}
-
 /// A name's documents cannot be read or written.
 pub(crate) fn unstored(error: impl std::fmt::Display) -> ApiError {
     ApiError::Internal(error.to_string())
@@ -72,13 +67,13 @@ fn not_found(id: &str) -> ApiError {
 
 impl Shared {
     /// The description of a file.
-    pub(crate) async fn file(&self, id: &str) -> Result<Value, ApiError> {
+    pub(crate) fn file(&self, id: &str) -> Result<Value, ApiError> {
         self.documents.get(FILE, id)?.ok_or_else(|| not_found(id))
     }
 
     /// What is in a file. When its content is gone, its description goes too.
     pub(crate) async fn file_content(&self, id: &str) -> Result<Bytes, ApiError> {
-        self.file(id).await?;
+        self.file(id)?;
         let path = self.files.path(id).map_err(unstored)?;
         match tokio::fs::read(&path).await {
             Ok(bytes) => Ok(bytes.into()),
@@ -119,7 +114,7 @@ impl Shared {
     }
 
     pub(crate) async fn delete_file(&self, id: &str) -> Result<(), ApiError> {
-        self.file(id).await?;
+        self.file(id)?;
         let path = self.files.path(id).map_err(unstored)?;
         match tokio::fs::remove_file(&path).await {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -284,7 +279,7 @@ async fn list(
 }
 
 async fn retrieve(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> Result<Response, ApiError> {
-    Ok(json_response(StatusCode::OK, &shared.file(&id).await?))
+    Ok(json_response(StatusCode::OK, &shared.file(&id)?))
 }
 
 async fn remove(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> Result<Response, ApiError> {
@@ -293,7 +288,7 @@ async fn remove(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> Re
 }
 
 async fn content(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> Result<Response, ApiError> {
-    let file = shared.file(&id).await?;
+    let file = shared.file(&id)?;
     let bytes = shared.file_content(&id).await?;
     let name = file["filename"].as_str().unwrap_or_default();
     // Headers are Latin-1; upstream fails for a name that is not.

@@ -6,6 +6,7 @@
 use super::caller::Caller;
 use super::chat;
 use super::errors::ApiError;
+use super::json::texts;
 use super::{Shared, python};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -49,8 +50,7 @@ pub(crate) struct Guard<'a> {
 impl<'a> Guard<'a> {
     /// `config` is the provider's.
     pub(crate) fn new(model: &'a str, config: &'a Map<String, Value>) -> Result<Self, ApiError> {
-        let excluded = config.get("excluded_categories").and_then(Value::as_array);
-        let excluded: Vec<&str> = excluded.into_iter().flatten().filter_map(Value::as_str).collect();
+        let excluded: Vec<&str> = config.get("excluded_categories").into_iter().flat_map(texts).collect();
         if excluded.iter().all(|code| CATEGORIES.iter().any(|(known, _)| known == code)) {
             return Ok(Self { model, excluded });
         }

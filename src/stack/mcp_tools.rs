@@ -3,7 +3,7 @@
 use super::Shared;
 use super::caller::Caller;
 use super::errors::ApiError;
-use super::resources::text;
+use super::json::text;
 use super::tool_runtime;
 use crate::mcp::{self, ClientError, Headers, ToolDef, ToolResult};
 use serde_json::{Map, Value, json};

@@ -72,6 +72,7 @@ mod file_search;
 mod files;
 mod images;
 mod inspect;
+mod json;
 mod listing;
 mod llama_cpp;
 mod llama_guard;

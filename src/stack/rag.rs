@@ -5,6 +5,7 @@ use super::caller::{self, Caller};
 use super::content::as_text;
 use super::errors::{ApiError, Issue, json_response, with_cause};
 use super::fields;
+use super::json::texts;
 use super::mcp_tools::on_this_machine;
 use super::tool_runtime::result;
 use super::vector_io::{Mode, QueryOptions, finite};
@@ -174,8 +175,7 @@ impl Shared {
         kwargs: &Map<String, Value>,
         caller: &Caller,
     ) -> Result<Value, ApiError> {
-        let stores = kwargs.get("vector_db_ids").and_then(Value::as_array);
-        let stores: Vec<&str> = stores.into_iter().flatten().filter_map(Value::as_str).collect();
+        let stores: Vec<&str> = kwargs.get("vector_db_ids").into_iter().flat_map(texts).collect();
         let given =
             kwargs.get("query_config").filter(|config| config.as_object().is_some_and(|map| !map.is_empty()));
         let checked = given
@@ -345,8 +345,7 @@ pub(crate) async fn query(
     let config = params.get("query_config").filter(|config| !config.is_null());
     let config =
         Config::read(config, &["body", "query_config"]).map_err(|issue| ApiError::Request(vec![issue]))?;
-    let stores: Vec<&str> =
-        params["vector_store_ids"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let stores: Vec<&str> = texts(&params["vector_store_ids"]).collect();
     let found = shared.rag_query(&params["content"], &stores, &config, &caller).await?;
     Ok(json_response(StatusCode::OK, &json!({"content": found.content, "metadata": found.metadata})))
 }

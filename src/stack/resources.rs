@@ -4,6 +4,7 @@
 
 use super::config_provider::Provider;
 use super::errors::{ApiError, json_response};
+use super::json::text;
 use super::{Shared, python};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -98,9 +99,4 @@ impl Shared {
             kind.name
         )))
     }
-}
-
-/// A text field, empty when it is none.
-pub(crate) fn text<'a>(object: &'a Value, field: &str) -> &'a str {
-    object.get(field).and_then(Value::as_str).unwrap_or_default()
 }

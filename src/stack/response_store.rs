@@ -3,7 +3,7 @@
 use super::Shared;
 use super::errors::ApiError;
 use super::responses::as_items;
-use crate::responses::text;
+use super::json::text;
 use serde_json::{Value, json};
 use std::cmp::Reverse;
 

@@ -4,11 +4,12 @@ use super::Shared;
 use super::caller::Caller;
 use super::errors::ApiError;
 use super::file_search;
+use super::json::{text, texts};
 use super::mcp_tools::{content_item, failure};
 use super::resources::SHIELD;
 use super::responding::Sent;
 use crate::mcp::ToolDef;
-use crate::responses::{Call, McpServer, Outcome, Run, Toolbox, allowed, chat_tool, joined, text};
+use crate::responses::{Call, McpServer, Outcome, Run, Toolbox, allowed, chat_tool, joined};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
@@ -87,7 +88,7 @@ pub(crate) async fn call(
         return Ok(Outcome { queries: vec![query], ..Outcome::default() });
     };
     let mut hits = Vec::new();
-    for store in tool["vector_store_ids"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+    for store in texts(&tool["vector_store_ids"]) {
         let options = file_search::options(tool);
         // A store that cannot be searched counts as one that holds nothing, as upstream has it.
         hits.extend(shared.search_vector_store(store, &query, &options, caller).await.unwrap_or_default());
@@ -190,8 +191,7 @@ fn violation(result: &Value) -> String {
     if !flagged.is_empty() {
         message += &format!(" (flagged for: {})", flagged.join(", "));
     }
-    let types = result.pointer("/metadata/violation_type").and_then(Value::as_array).into_iter().flatten();
-    let types: Vec<&str> = types.filter_map(Value::as_str).collect();
+    let types: Vec<&str> = result.pointer("/metadata/violation_type").into_iter().flat_map(texts).collect();
     if !types.is_empty() {
         message += &format!(" (violation type: {})", types.join(", "));
     }

@@ -4,12 +4,13 @@ use super::Shared;
 use super::caller::{self, Caller};
 use super::errors::{ApiError, json_response};
 use super::events::truthy;
-use super::files::now;
+use super::json::text;
 use super::response_store::Page;
 use super::response_types::{INPUT_ITEMS_QUERY, RESPONSE, RESPONSES_QUERY};
 use super::routes::PREFIXES;
+use super::time::now;
 use super::{relay, responding};
-use crate::responses::{Run, Setup, Toolbox, input, text};
+use crate::responses::{Run, Setup, Toolbox, input};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
@@ -87,7 +88,7 @@ async fn make(
     let guardrails: Vec<&str> =
         guardrails.map(|guardrail| guardrail.as_str().unwrap_or_else(|| text(guardrail, "type"))).collect();
     let mut run = Run::new(Setup {
-        model: text_of(&params, "model").to_owned(),
+        model: params["model"].as_str().unwrap_or_default().to_owned(),
         created_at: now(),
         instructions: params["instructions"].clone(),
         text: match &params["text"] {
@@ -118,10 +119,6 @@ async fn make(
     }
     sent.send(last).await;
     Ok(())
-}
-
-fn text_of<'a>(params: &'a Map<String, Value>, name: &str) -> &'a str {
-    params.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// An input as items; a text is a message of the user's.

@@ -5,7 +5,8 @@
 use super::caller::{self, Caller};
 use super::errors::{ApiError, json_response};
 use super::evaluation_types::{REGISTER_SCORING_FUNCTION, SCORE, SCORE_BATCH};
-use super::resources::{SCORING_FUNCTION, text};
+use super::json::text;
+use super::resources::SCORING_FUNCTION;
 use super::{Shared, chat};
 use crate::scoring::{self, Judge, Row, Unscored};
 use axum::Router;

@@ -3,7 +3,8 @@
 use super::caller;
 use super::errors::{ApiError, json_response};
 use super::fields::{Extra, Model, Ty, body, optional, required};
-use super::resources::{SHIELD, text};
+use super::json::text;
+use super::resources::SHIELD;
 use super::{Shared, unserved};
 use axum::body::Body;
 use axum::extract::{Path, State};

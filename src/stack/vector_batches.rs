@@ -3,7 +3,8 @@
 use super::Shared;
 use super::caller::{self, Caller};
 use super::errors::{ApiError, json_response};
-use super::files::now;
+use super::json::texts;
+use super::time::now;
 use super::vector_stores::page;
 use super::{documents, vector_types};
 use axum::body::Body;
@@ -44,7 +45,7 @@ impl Shared {
         let attributes = batch["attributes"].as_object().cloned().unwrap_or_default();
         let chunking = batch.get("chunking_strategy");
         let ids: Vec<&str> =
-            batch["file_ids"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            texts(&batch["file_ids"]).collect();
         for round in ids.chunks(ROUND) {
             let attach = |file: &&str| {
                 let (shared, caller, attributes, file) =
@@ -139,7 +140,7 @@ pub(crate) async fn files(
     let query = caller::query(&vector_types::LIST_BATCH, query)?;
     let batch = shared.file_batch(&store, &batch)?;
     let ids: Vec<&str> =
-        batch["file_ids"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        texts(&batch["file_ids"]).collect();
     let status = query.get("filter").and_then(Value::as_str).filter(|status| !status.is_empty());
     let limit = query.get("limit").and_then(Value::as_i64).filter(|limit| *limit != 0).unwrap_or(20).min(100);
     let page = page(shared.files_of_store(&store, &ids, status)?, &query, limit);

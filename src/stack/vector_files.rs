@@ -3,7 +3,8 @@
 use super::Shared;
 use super::caller::{self, Caller};
 use super::errors::{ApiError, json_response};
-use super::files::now;
+use super::json::texts;
+use super::time::now;
 use super::vector_stores::{STORE, page};
 use super::{python, vector_types};
 use crate::vector::chunk::{self, Chunk, Document};
@@ -112,7 +113,7 @@ impl Shared {
         (length, overlap): (i64, i64),
         filename: &mut String,
     ) -> Result<Vec<Chunk>, String> {
-        let file = self.file(file_id).await.map_err(|error| error.to_string())?;
+        let file = self.file(file_id).map_err(|error| error.to_string())?;
         file["filename"].as_str().unwrap_or_default().clone_into(filename);
         let content = self.file_content(file_id).await.map_err(|error| error.to_string())?;
         let mut metadata = attributes.clone();
@@ -214,7 +215,7 @@ pub(crate) async fn list(
     let query = caller::query(&vector_types::LIST_FILES, query)?;
     let described = shared.vector_store(&store)?;
     let ids: Vec<&str> =
-        described["file_ids"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        texts(&described["file_ids"]).collect();
     let files = shared.files_of_store(&store, &ids, query.get("filter").and_then(Value::as_str))?;
     let limit = query.get("limit").and_then(Value::as_i64).filter(|limit| *limit != 0).unwrap_or(20);
     let page = page(files, &query, limit);

@@ -4,8 +4,10 @@ use super::Shared;
 use super::caller::{self, Caller};
 use super::errors::{ApiError, json_response};
 use super::fields::{self, Ty};
-use super::files::{now, unstored};
+use super::files::unstored;
+use super::json::texts;
 use super::models::ModelKind;
+use super::time::now;
 use super::{documents, python, vector_types};
 use crate::vector::index::{Flavour, Index, IndexError};
 use axum::body::Body;
@@ -185,9 +187,7 @@ impl Shared {
             "registered": {"provider_id": provider_id, "embedding_model": model, "dimension": dimension},
         });
         self.documents.put(STORE, &id, &store)?;
-        for file in
-            given("file_ids").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
-        {
+        for file in given("file_ids").into_iter().flat_map(texts) {
             self.attach_file(&id, file, Map::new(), None, caller).await?;
         }
         self.vector_store(&id)
@@ -197,7 +197,7 @@ impl Shared {
     fn delete_vector_store(&self, id: &str) -> Result<(), ApiError> {
         let store = self.documents.get(STORE, id)?;
         let store = store.ok_or_else(|| ApiError::Value(format!("Vector_store '{id}' not found")))?;
-        for file in store["file_ids"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        for file in texts(&store["file_ids"]) {
             self.forget_file(id, file)?;
         }
         self.vectors.index.remove(id)?;
