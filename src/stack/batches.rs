@@ -200,7 +200,7 @@ async fn cancel(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> Re
 }
 
 fn not_found(id: &str) -> ApiError {
-    ApiError::NotFound(format!("Batch '{id}' not found. Use 'batches.list()' to list available Batchs."))
+    ApiError::not_found("Batch", id, "batches.list()")
 }
 
 impl Shared {

@@ -4,13 +4,13 @@ use super::caller;
 use super::errors::{ApiError, json_response};
 use super::evaluation_types::{APPEND_ROWS, ITERROWS_QUERY, REGISTER_DATASET};
 use super::json::text;
-use super::resources::DATASET;
+use super::resources::{self, DATASET};
 use super::{Shared, data_url, python, table};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{MatchedPath, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::{get, post};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -26,8 +26,8 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
     let mut router = Router::new();
     for prefix in PREFIXES {
         router = router
-            .route(&format!("{prefix}/datasets"), get(list).post(register))
-            .route(&format!("{prefix}/datasets/{{*dataset_id}}"), get(find).delete(unregister))
+            .route(&format!("{prefix}/datasets"), resources::all(&DATASET).post(register))
+            .route(&format!("{prefix}/datasets/{{*dataset_id}}"), resources::removable(&DATASET))
             .route(&format!("{prefix}/datasetio/iterrows/{{*dataset_id}}"), get(iterrows))
             .route(&format!("{prefix}/datasetio/append-rows/{{*dataset_id}}"), post(append_rows));
     }
@@ -40,20 +40,6 @@ pub(crate) const LISTED: &[(&str, &str)] = &[
     ("GET", "/v1beta/datasetio/iterrows/{dataset_id:path}"),
     ("GET", "/v1/datasetio/iterrows/{dataset_id:path}"),
 ];
-
-async fn list(State(shared): State<Arc<Shared>>) -> Result<Response, ApiError> {
-    shared.resources(&DATASET)
-}
-
-async fn find(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> Result<Response, ApiError> {
-    Ok(json_response(StatusCode::OK, &shared.dataset(&id)?))
-}
-
-async fn unregister(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> Result<Response, ApiError> {
-    shared.dataset(&id)?;
-    shared.documents.remove(DATASET.name, &id)?;
-    Ok(StatusCode::NO_CONTENT.into_response())
-}
 
 async fn register(
     State(shared): State<Arc<Shared>>,
@@ -111,14 +97,6 @@ async fn append_rows(
 }
 
 impl Shared {
-    pub(crate) fn dataset(&self, id: &str) -> Result<Value, ApiError> {
-        self.resource(&DATASET, id)?.ok_or_else(|| {
-            ApiError::NotFound(format!(
-                "Dataset '{id}' not found. Use 'client.datasets.list()' to list available Datasets."
-            ))
-        })
-    }
-
     /// All rows of a dataset, as the data frame that Llama Stack reads them into shows them.
     pub(crate) fn rows(&self, id: &str) -> Result<Vec<Map<String, Value>>, ApiError> {
         let (dataset, provider) = self.served(&DATASET, id)?;

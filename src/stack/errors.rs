@@ -68,10 +68,13 @@ pub(crate) enum ApiError {
 pub(crate) const CAUSE_HEADER: &str = "x-stack-cause";
 
 impl ApiError {
+    /// Nothing of this kind has the id; `list` is the call that shows those that are there.
+    pub(crate) fn not_found(kind: &str, id: &str, list: &str) -> Self {
+        Self::NotFound(format!("{kind} '{id}' not found. Use '{list}' to list available {kind}s."))
+    }
+
     pub(crate) fn model_not_found(id: &str) -> Self {
-        Self::NotFound(format!(
-            "Model '{id}' not found. Use 'client.models.list()' to list available Models."
-        ))
+        Self::not_found("Model", id, "client.models.list()")
     }
 
     pub(crate) fn status(&self) -> StatusCode {

@@ -7,14 +7,14 @@ use super::caller::{self, Caller};
 use super::errors::{ApiError, json_response};
 use super::evaluation_types::{EVALUATE_ROWS, REGISTER_BENCHMARK, RUN_EVAL};
 use super::json::{text, texts};
-use super::resources::BENCHMARK;
+use super::resources::{self, BENCHMARK};
 use super::{Shared, chat, completions, scoring};
 use crate::scoring::Row;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::{get, post};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -30,8 +30,8 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
         let all = format!("{prefix}/eval/benchmarks");
         let one = format!("{all}/{{benchmark_id}}");
         router = router
-            .route(&all, get(list).post(register))
-            .route(&one, get(find).delete(unregister))
+            .route(&all, resources::all(&BENCHMARK).post(register))
+            .route(&one, resources::removable(&BENCHMARK))
             .route(&format!("{one}/evaluations"), post(evaluate))
             .route(&format!("{one}/jobs"), post(run))
             .route(&format!("{one}/jobs/{{job_id}}"), get(status).delete(cancel))
@@ -53,20 +53,6 @@ pub(crate) const LISTED: &[(&str, &str)] = &[
     ("POST", "/v1/eval/benchmarks/{benchmark_id}/jobs"),
 ];
 
-async fn list(State(shared): State<Arc<Shared>>) -> Result<Response, ApiError> {
-    shared.resources(&BENCHMARK)
-}
-
-async fn find(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> Result<Response, ApiError> {
-    Ok(json_response(StatusCode::OK, &shared.benchmark(&id)?))
-}
-
-async fn unregister(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> Result<Response, ApiError> {
-    shared.benchmark(&id)?;
-    shared.documents.remove(BENCHMARK.name, &id)?;
-    Ok(StatusCode::NO_CONTENT.into_response())
-}
-
 async fn register(
     State(shared): State<Arc<Shared>>,
     headers: HeaderMap,
@@ -75,14 +61,11 @@ async fn register(
     let params = caller::body(&REGISTER_BENCHMARK, &headers, body).await?;
     let given = |name: &str| params.get(name).and_then(Value::as_str);
     let id = given("benchmark_id").unwrap_or_default();
-    let provider_id = match given("provider_id") {
-        Some(id) => id.to_owned(),
-        None => shared.only_provider(&BENCHMARK)?,
-    };
+    let provider = shared.chosen_provider(&BENCHMARK, given("provider_id"))?;
     let benchmark = json!({
         "identifier": id,
         "provider_resource_id": given("provider_benchmark_id").unwrap_or(id),
-        "provider_id": provider_id,
+        "provider_id": provider.provider_id,
         "type": BENCHMARK.name,
         "owner": null,
         "source": "via_register_api",
@@ -161,10 +144,6 @@ fn job(id: &str) -> Response {
 }
 
 impl Shared {
-    fn benchmark(&self, id: &str) -> Result<Value, ApiError> {
-        self.resource(&BENCHMARK, id)?.ok_or_else(|| ApiError::Value(format!("Benchmark '{id}' not found")))
-    }
-
     /// The result of a job.
     fn job(&self, benchmark: &str, id: &str) -> Result<Value, ApiError> {
         self.served(&BENCHMARK, benchmark)?;

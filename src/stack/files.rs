@@ -62,7 +62,7 @@ pub(crate) fn unstored(error: impl std::fmt::Display) -> ApiError {
 }
 
 fn not_found(id: &str) -> ApiError {
-    ApiError::NotFound(format!("File '{id}' not found. Use 'client.files.list()' to list available Files."))
+    ApiError::not_found("File", id, "client.files.list()")
 }
 
 impl Shared {

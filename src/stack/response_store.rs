@@ -2,8 +2,8 @@
 
 use super::Shared;
 use super::errors::ApiError;
-use super::responses::as_items;
 use super::json::text;
+use super::responses::as_items;
 use serde_json::{Value, json};
 use std::cmp::Reverse;
 

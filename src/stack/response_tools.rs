@@ -166,7 +166,7 @@ pub(crate) async fn moderate(
     let mut models = Vec::new();
     for guardrail in guardrails {
         let shield = shared
-            .resource(&SHIELD, guardrail)?
+            .find_resource(&SHIELD, guardrail)?
             .ok_or_else(|| ApiError::Value(format!("No shield found with identifier '{guardrail}'")))?;
         models.push(text(&shield, "provider_resource_id").to_owned());
     }

@@ -1,12 +1,14 @@
 //! Which path is answered by what.
 
 use super::errors::json_response;
+use super::resources::{SHIELD, TOOL_GROUP};
 use super::{
     Shared, agents, batches, chat, completions, conversations, datasets, embeddings, eval, files, inspect,
     models,
 };
 use super::{
-    prompts, providers, rag, safety, scoring, shields, stored, tool_runtime, toolgroups, unserved, vector_io,
+    prompts, providers, rag, resources, safety, scoring, shields, stored, tool_runtime, toolgroups, unserved,
+    vector_io,
 };
 use axum::Router;
 use axum::extract::Request;
@@ -81,8 +83,8 @@ fn inference() -> Router<Arc<Shared>> {
 
 fn safety() -> Router<Arc<Shared>> {
     let mut router = Router::new()
-        .route("/v1/shields", get(shields::list).post(shields::register))
-        .route("/v1/shields/{*shield_id}", get(shields::get).delete(shields::unregister))
+        .route("/v1/shields", resources::all(&SHIELD).post(shields::register))
+        .route("/v1/shields/{*shield_id}", resources::removable(&SHIELD))
         .route("/v1/safety/run-shield", post(safety::run));
     for prefix in PREFIXES {
         router = router.route(&format!("{prefix}/moderations"), post(safety::moderate));
@@ -92,8 +94,8 @@ fn safety() -> Router<Arc<Shared>> {
 
 fn tools() -> Router<Arc<Shared>> {
     Router::new()
-        .route("/v1/toolgroups", get(toolgroups::list).post(toolgroups::register))
-        .route("/v1/toolgroups/{*toolgroup_id}", get(toolgroups::get).delete(toolgroups::unregister))
+        .route("/v1/toolgroups", resources::all(&TOOL_GROUP).post(toolgroups::register))
+        .route("/v1/toolgroups/{*toolgroup_id}", resources::one(&TOOL_GROUP).delete(toolgroups::unregister))
         .route("/v1/tools", get(toolgroups::tools))
         .route("/v1/tools/{*tool_name}", get(toolgroups::tool))
         .route("/v1/tool-runtime/list-tools", get(toolgroups::runtime_tools))

@@ -4,8 +4,8 @@ use super::caller::{self, Caller};
 use super::content::{self, CONTENT};
 use super::errors::{ApiError, json_response};
 use super::fields::{Extra, Model, Need, Ty, absent, body, fixed, model, optional, required};
-use super::llama_guard::{Guard, Turn};
 use super::json::text;
+use super::llama_guard::{Guard, Turn};
 use super::resources::SHIELD;
 use super::{Shared, unserved};
 use axum::body::Body;
@@ -132,7 +132,7 @@ impl Shared {
                 )));
             }
         };
-        let (_, provider) = self.served(&SHIELD, text(shield, "identifier"))?;
+        let provider = self.provider(&SHIELD, text(shield, "provider_id"))?;
         if provider.provider_type != LLAMA_GUARD {
             return Err(unserved::provider(provider));
         }

@@ -6,7 +6,7 @@ use super::caller::{self, Caller};
 use super::errors::{ApiError, json_response};
 use super::evaluation_types::{REGISTER_SCORING_FUNCTION, SCORE, SCORE_BATCH};
 use super::json::text;
-use super::resources::SCORING_FUNCTION;
+use super::resources::{self, DATASET, SCORING_FUNCTION};
 use super::{Shared, chat};
 use crate::scoring::{self, Judge, Row, Unscored};
 use axum::Router;
@@ -14,7 +14,7 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::post;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
@@ -24,25 +24,17 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
     Router::new()
         .route("/v1/scoring/score", post(score))
         .route("/v1/scoring/score-batch", post(score_batch))
-        .route("/v1/scoring-functions", get(list).post(register))
-        .route("/v1/scoring-functions/{*scoring_fn_id}", get(find).delete(unregister))
+        .route("/v1/scoring-functions", resources::all(&SCORING_FUNCTION).post(register))
+        .route("/v1/scoring-functions/{*scoring_fn_id}", resources::one(&SCORING_FUNCTION).delete(unregister))
 }
 
 pub(crate) const LISTED: &[(&str, &str)] =
     &[("POST", "/v1/scoring/score"), ("POST", "/v1/scoring/score-batch")];
 
-async fn list(State(shared): State<Arc<Shared>>) -> Result<Response, ApiError> {
-    shared.resources(&SCORING_FUNCTION)
-}
-
-async fn find(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> Result<Response, ApiError> {
-    Ok(json_response(StatusCode::OK, &shared.scoring_function(&id)?))
-}
-
 async fn unregister(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> Result<Response, ApiError> {
-    let function = shared.scoring_function(&id)?;
+    let function = shared.resource(&SCORING_FUNCTION, &id)?;
     let provider = shared.provider(&SCORING_FUNCTION, text(&function, "provider_id"))?;
-    shared.documents.remove(SCORING_FUNCTION.name, &id)?;
+    shared.unregister(&SCORING_FUNCTION, &id)?;
     if provider.provider_type != JUDGE {
         // As there, the function is gone nevertheless.
         let cause = format!("{} cannot unregister a scoring function", provider.provider_type);
@@ -59,22 +51,18 @@ async fn register(
     let params = caller::body(&REGISTER_SCORING_FUNCTION, &headers, body).await?;
     let given = |name: &str| params.get(name).and_then(Value::as_str);
     let id = given("scoring_fn_id").unwrap_or_default();
-    let provider_id = match given("provider_id") {
-        Some(id) => id.to_owned(),
-        None => shared.only_provider(&SCORING_FUNCTION)?,
-    };
-    let provider = shared.provider(&SCORING_FUNCTION, &provider_id)?;
+    let provider = shared.chosen_provider(&SCORING_FUNCTION, given("provider_id"))?;
     if provider.provider_type != JUDGE {
         return Err(ApiError::NotImplemented("Register scoring function not implemented yet".into()));
     }
-    if scoring::is_built_in(id) || shared.resource(&SCORING_FUNCTION, id)?.is_some() {
+    if scoring::is_built_in(id) || shared.find_resource(&SCORING_FUNCTION, id)?.is_some() {
         let text = format!("Scoring function def with identifier {id} already exists.");
         return Err(ApiError::Value(text));
     }
     let function = json!({
         "identifier": id,
         "provider_resource_id": given("provider_scoring_fn_id").unwrap_or(id),
-        "provider_id": provider_id,
+        "provider_id": provider.provider_id,
         "type": SCORING_FUNCTION.name,
         "owner": null,
         "source": "via_register_api",
@@ -111,7 +99,7 @@ async fn score_batch(
     let functions = params.get("scoring_functions").and_then(Value::as_object);
     if let Some(function) = functions.and_then(|functions| functions.keys().next()) {
         shared.served(&SCORING_FUNCTION, function)?;
-        shared.dataset(params.get("dataset_id").and_then(Value::as_str).unwrap_or_default())?;
+        shared.resource(&DATASET, params.get("dataset_id").and_then(Value::as_str).unwrap_or_default())?;
         return Err(ApiError::Internal("a dataset has no `dataset_schema`, as in Llama Stack 0.3.0".into()));
     }
     if params.get("save_results_dataset") == Some(&Value::Bool(true)) {
@@ -143,11 +131,6 @@ impl Shared {
             }
         }
         Ok(())
-    }
-
-    fn scoring_function(&self, id: &str) -> Result<Value, ApiError> {
-        self.resource(&SCORING_FUNCTION, id)?
-            .ok_or_else(|| ApiError::Value(format!("Scoring function '{id}' not found")))
     }
 
     /// Scores rows with each of these functions, given with its parameters or null.

@@ -7,9 +7,9 @@ use super::json::text;
 use super::resources::SHIELD;
 use super::{Shared, unserved};
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
@@ -23,17 +23,6 @@ static REGISTER: Model = body(
     Extra::Drop,
 );
 
-pub(crate) async fn list(State(shared): State<Arc<Shared>>) -> Result<Response, ApiError> {
-    shared.resources(&SHIELD)
-}
-
-pub(crate) async fn get(
-    State(shared): State<Arc<Shared>>,
-    Path(id): Path<String>,
-) -> Result<Response, ApiError> {
-    Ok(json_response(StatusCode::OK, &shared.shield(&id)?))
-}
-
 pub(crate) async fn register(
     State(shared): State<Arc<Shared>>,
     headers: HeaderMap,
@@ -43,32 +32,18 @@ pub(crate) async fn register(
     Ok(json_response(StatusCode::OK, &shared.register_shield(&params)?))
 }
 
-pub(crate) async fn unregister(
-    State(shared): State<Arc<Shared>>,
-    Path(id): Path<String>,
-) -> Result<Response, ApiError> {
-    shared.shield(&id)?;
-    shared.documents.remove(SHIELD.name, &id)?;
-    Ok(StatusCode::NO_CONTENT.into_response())
-}
-
 impl Shared {
-    fn shield(&self, id: &str) -> Result<Value, ApiError> {
-        self.resource(&SHIELD, id)?.ok_or_else(|| ApiError::Value(format!("Shield '{id}' not found")))
-    }
-
     fn register_shield(&self, params: &Map<String, Value>) -> Result<Value, ApiError> {
-        let given = |name: &str| params.get(name).and_then(Value::as_str).map(str::to_owned);
+        let given = |name: &str| params.get(name).and_then(Value::as_str);
         let shield_id = given("shield_id").unwrap_or_default();
-        let provider_id = given("provider_id").map_or_else(|| self.only_provider(&SHIELD), Ok)?;
-        let provider = self.provider(&SHIELD, &provider_id)?;
+        let provider = self.chosen_provider(&SHIELD, given("provider_id"))?;
         if provider.provider_type != super::safety::LLAMA_GUARD {
             return Err(unserved::provider(provider));
         }
         let shield = json!({
             "identifier": shield_id,
-            "provider_resource_id": given("provider_shield_id").unwrap_or_else(|| shield_id.clone()),
-            "provider_id": provider_id,
+            "provider_resource_id": given("provider_shield_id").unwrap_or(shield_id),
+            "provider_id": provider.provider_id,
             "type": "shield",
             "owner": null,
             "source": "via_register_api",

@@ -57,17 +57,6 @@ impl Tools {
     }
 }
 
-pub(crate) async fn list(State(shared): State<Arc<Shared>>) -> Result<Response, ApiError> {
-    shared.resources(&TOOL_GROUP)
-}
-
-pub(crate) async fn get(
-    State(shared): State<Arc<Shared>>,
-    Path(id): Path<String>,
-) -> Result<Response, ApiError> {
-    Ok(json_response(StatusCode::OK, &shared.tool_group(&id)?))
-}
-
 pub(crate) async fn register(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
@@ -83,8 +72,7 @@ pub(crate) async fn unregister(
     State(shared): State<Arc<Shared>>,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
-    shared.tool_group(&id)?;
-    shared.documents.remove(TOOL_GROUP.name, &id)?;
+    shared.unregister(&TOOL_GROUP, &id)?;
     shared.tools.forget(&id);
     Ok(StatusCode::NO_CONTENT.into_response())
 }
@@ -133,14 +121,6 @@ pub(crate) struct Listed {
 }
 
 impl Shared {
-    fn tool_group(&self, id: &str) -> Result<Value, ApiError> {
-        self.resource(&TOOL_GROUP, id)?.ok_or_else(|| {
-            ApiError::NotFound(format!(
-                "Tool Group '{id}' not found. Use 'client.toolgroups.list()' to list available Tool Groups."
-            ))
-        })
-    }
-
     pub(crate) fn tool(&self, name: &str) -> Result<Value, ApiError> {
         self.tools.find(name).ok_or_else(|| ApiError::Value(format!("Tool '{name}' not found")))
     }
@@ -190,7 +170,9 @@ impl Shared {
     /// of credentials, which the caller can do something about.
     async fn list_tools(&self, group: Option<&str>, caller: &Caller) -> Result<Listed, ApiError> {
         let groups = match group {
-            Some(group) => vec![self.tool_group(tool_runtime::group_of_pair(group).unwrap_or(group))?],
+            Some(group) => {
+                vec![self.resource(&TOOL_GROUP, tool_runtime::group_of_pair(group).unwrap_or(group))?]
+            }
             None => self.documents.list(TOOL_GROUP.name)?,
         };
         let mut listed = Listed { tools: Vec::new(), left_out: Vec::new() };
@@ -214,7 +196,7 @@ impl Shared {
             tool["toolgroup_id"] = id.into();
         }
         // Unregistered, and perhaps registered anew, in the meantime: then this list is nobody's.
-        if self.resource(&TOOL_GROUP, id)?.as_ref() == Some(group) {
+        if self.find_resource(&TOOL_GROUP, id)?.as_ref() == Some(group) {
             self.tools.keep(id, tools.clone());
         }
         Ok(tools)

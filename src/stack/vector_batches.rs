@@ -44,8 +44,7 @@ impl Shared {
         let (id, store) = (text("id"), text("vector_store_id"));
         let attributes = batch["attributes"].as_object().cloned().unwrap_or_default();
         let chunking = batch.get("chunking_strategy");
-        let ids: Vec<&str> =
-            texts(&batch["file_ids"]).collect();
+        let ids: Vec<&str> = texts(&batch["file_ids"]).collect();
         for round in ids.chunks(ROUND) {
             let attach = |file: &&str| {
                 let (shared, caller, attributes, file) =
@@ -139,8 +138,7 @@ pub(crate) async fn files(
 ) -> Result<Response, ApiError> {
     let query = caller::query(&vector_types::LIST_BATCH, query)?;
     let batch = shared.file_batch(&store, &batch)?;
-    let ids: Vec<&str> =
-        texts(&batch["file_ids"]).collect();
+    let ids: Vec<&str> = texts(&batch["file_ids"]).collect();
     let status = query.get("filter").and_then(Value::as_str).filter(|status| !status.is_empty());
     let limit = query.get("limit").and_then(Value::as_i64).filter(|limit| *limit != 0).unwrap_or(20).min(100);
     let page = page(shared.files_of_store(&store, &ids, status)?, &query, limit);

@@ -214,8 +214,7 @@ pub(crate) async fn list(
 ) -> Result<Response, ApiError> {
     let query = caller::query(&vector_types::LIST_FILES, query)?;
     let described = shared.vector_store(&store)?;
-    let ids: Vec<&str> =
-        texts(&described["file_ids"]).collect();
+    let ids: Vec<&str> = texts(&described["file_ids"]).collect();
     let files = shared.files_of_store(&store, &ids, query.get("filter").and_then(Value::as_str))?;
     let limit = query.get("limit").and_then(Value::as_i64).filter(|limit| *limit != 0).unwrap_or(20);
     let page = page(files, &query, limit);

@@ -7,6 +7,7 @@ use super::fields::{self, Ty};
 use super::files::unstored;
 use super::json::texts;
 use super::models::ModelKind;
+use super::resources::VECTOR_STORE;
 use super::time::now;
 use super::{documents, python, vector_types};
 use crate::vector::index::{Flavour, Index, IndexError};
@@ -21,7 +22,7 @@ use std::sync::{Arc, Mutex};
 use tokio::task::AbortHandle;
 
 /// The kind of document that describes a store.
-pub(crate) const STORE: &str = "vector_store";
+pub(crate) const STORE: &str = VECTOR_STORE.name;
 /// The dimension upstream assumes for a model that only the metadata names.
 const DIMENSION: i64 = 768;
 
@@ -60,17 +61,7 @@ impl Shared {
 
     /// The description of a store.
     pub(crate) fn vector_store(&self, id: &str) -> Result<Value, ApiError> {
-        self.documents.get(STORE, id)?.ok_or_else(|| {
-            let providers = self.vector_providers();
-            let of = match providers.as_slice() {
-                [only] => format!("provider: `{only}`"),
-                several => format!("any of the providers: {}", several.join(", ")),
-            };
-            ApiError::Value(format!(
-                "Vector_store `{id}` not served by {of}. Make sure there is an VectorIO provider serving this \
-                 vector_store."
-            ))
-        })
+        self.documents.get(STORE, id)?.ok_or_else(|| self.not_served(&VECTOR_STORE, id))
     }
 
     /// What a store was registered with.
@@ -88,9 +79,8 @@ impl Shared {
     }
 
     fn flavour(&self, provider_id: &str) -> Flavour {
-        let provider = self.providers_of("vector_io").find(|provider| provider.provider_id == provider_id);
-        match provider.map(|provider| provider.provider_type.as_str()) {
-            Some("inline::sqlite-vec" | "inline::sqlite_vec") => Flavour::SqliteVec,
+        match self.provider(&VECTOR_STORE, provider_id).map(|provider| provider.provider_type.as_str()) {
+            Ok("inline::sqlite-vec" | "inline::sqlite_vec") => Flavour::SqliteVec,
             _ => Flavour::Faiss,
         }
     }
@@ -155,9 +145,7 @@ impl Shared {
         self.must_be(&self.models.get(&model)?, ModelKind::Embedding)?;
         let dimension =
             fields::check(&Ty::Int, &dimension, &["embedding_dimension"]).map_err(ApiError::Issues)?;
-        if !self.vector_providers().contains(&provider_id.as_str()) {
-            return Err(ApiError::Value(format!("Provider `{provider_id}` not found")));
-        }
+        self.provider(&VECTOR_STORE, &provider_id)?;
         let id = format!("vs_{}", uuid::Uuid::new_v4());
         let mut metadata = given("metadata").and_then(Value::as_object).cloned().unwrap_or_default();
         // The provider believes the metadata rather than the request.
@@ -196,7 +184,7 @@ impl Shared {
     /// Removes a store with all that is in it.
     fn delete_vector_store(&self, id: &str) -> Result<(), ApiError> {
         let store = self.documents.get(STORE, id)?;
-        let store = store.ok_or_else(|| ApiError::Value(format!("Vector_store '{id}' not found")))?;
+        let store = store.ok_or_else(|| VECTOR_STORE.not_found(id))?;
         for file in texts(&store["file_ids"]) {
             self.forget_file(id, file)?;
         }
