@@ -141,7 +141,3 @@ pub(crate) static RESUME: Model = body(
     ],
     Extra::Drop,
 );
-
-/// `GET /v1alpha/agents` and `GET …/sessions`
-pub(crate) static PAGE_QUERY: Model =
-    body(&[optional("start_index", Ty::Int), optional("limit", Ty::Int)], Extra::Drop);

@@ -1,11 +1,12 @@
 //! `/v1alpha/agents`, and the older `/v1/agents`: agents, their sessions and turns.
 
 use super::agent_turn::{self, Continuation};
-use super::agent_types::{CREATE, PAGE_QUERY, RESUME, SESSION, TURN};
+use super::agent_types::{CREATE, RESUME, SESSION, TURN};
 use super::caller::{self, Caller};
 use super::errors::{ApiError, json_response};
 use super::events::truthy;
 use super::json::text;
+use super::pages::{self, POSITION_QUERY};
 use super::{Shared, relay, responses};
 use axum::Router;
 use axum::body::Body;
@@ -175,19 +176,6 @@ async fn get_agent(State(shared): State<Arc<Shared>>, Path(id): Path<String>) ->
     Ok(json_response(StatusCode::OK, &shared.agent(&id)?))
 }
 
-/// A page by position; all of it when no limit is given.
-fn page(mut data: Vec<Value>, query: BTreeMap<String, String>, url: &str) -> Result<Response, ApiError> {
-    let query = caller::query(&PAGE_QUERY, query)?;
-    let mut has_more = false;
-    if let Some(limit) = query["limit"].as_i64().filter(|limit| *limit != -1) {
-        let start = usize::try_from(query["start_index"].as_i64().unwrap_or_default()).unwrap_or_default();
-        let end = start.saturating_add(usize::try_from(limit).unwrap_or_default()).min(data.len());
-        has_more = end < data.len();
-        data = data.into_iter().take(end).skip(start).collect();
-    }
-    Ok(json_response(StatusCode::OK, &json!({"data": data, "has_more": has_more, "url": url})))
-}
-
 async fn list(
     State(shared): State<Arc<Shared>>,
     path: MatchedPath,
@@ -195,7 +183,7 @@ async fn list(
 ) -> Result<Response, ApiError> {
     let mut agents = shared.documents.list(AGENT)?;
     agents.sort_by_key(|agent| text(agent, "agent_id").to_owned());
-    page(agents, query, path.as_str())
+    Ok(pages::at_positions(agents, &caller::query(&POSITION_QUERY, query)?, path.as_str()))
 }
 
 async fn delete(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> Result<Response, ApiError> {
@@ -216,7 +204,7 @@ async fn list_sessions(
     shared.agent(&id)?;
     let mut sessions = shared.documents.list(&sessions_of(&id))?;
     sessions.sort_by_key(|session| text(session, "session_id").to_owned());
-    page(sessions, query, path.as_str())
+    Ok(pages::at_positions(sessions, &caller::query(&POSITION_QUERY, query)?, path.as_str()))
 }
 
 async fn create_session(

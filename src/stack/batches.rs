@@ -7,7 +7,7 @@ use super::errors::{ApiError, json_response};
 use super::evaluation_types::{BATCHES_QUERY, CREATE_BATCH};
 use super::json::text;
 use super::routes::PREFIXES;
-use super::{Shared, batch_run, python, time};
+use super::{Shared, batch_run, pages, python, time};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
@@ -166,15 +166,7 @@ async fn list(
     let start = seen.map_or(0, |at| count(at + 1));
     let end = start.saturating_add(query.get("limit").and_then(Value::as_i64).unwrap_or(DEFAULT_LIMIT));
     let page = &batches[python::slice(start, end, batches.len())];
-    let id = |batch: Option<&Value>| batch.and_then(|batch| batch.get("id")).cloned();
-    let body = json!({
-        "object": "list",
-        "data": page,
-        "first_id": id(page.first()),
-        "last_id": id(page.last()),
-        "has_more": end < count(batches.len()),
-    });
-    Ok(json_response(StatusCode::OK, &body))
+    Ok(pages::list(page, end < count(batches.len())))
 }
 
 async fn cancel(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> Result<Response, ApiError> {

@@ -7,6 +7,7 @@ use super::Shared;
 use super::caller;
 use super::errors::{ApiError, json_response};
 use super::fields;
+use super::pages;
 use super::response_types::{CONVERSATION, CONVERSATION_ITEMS, CONVERSATION_UPDATE, ITEMS};
 use super::time::now;
 use axum::Router;
@@ -109,18 +110,6 @@ impl Shared {
     }
 }
 
-fn list_of(items: &[Value]) -> Response {
-    let id = |item: Option<&Value>| item.map(|item| item["id"].clone());
-    let body = json!({
-        "object": "list",
-        "data": items,
-        "first_id": id(items.first()),
-        "last_id": id(items.last()),
-        "has_more": false,
-    });
-    json_response(StatusCode::OK, &body)
-}
-
 pub(crate) async fn create(
     State(shared): State<Arc<Shared>>,
     headers: HeaderMap,
@@ -178,7 +167,7 @@ pub(crate) async fn add_items(
 ) -> Result<Response, ApiError> {
     let params = caller::body(&CONVERSATION_ITEMS, &headers, body).await?;
     let items = params["items"].as_array().map(Vec::as_slice).unwrap_or_default();
-    Ok(list_of(&shared.add_to_conversation(&id, items)?))
+    Ok(pages::list(&shared.add_to_conversation(&id, items)?, false))
 }
 
 pub(crate) async fn list_items(
@@ -187,7 +176,7 @@ pub(crate) async fn list_items(
     Query(query): Query<BTreeMap<String, String>>,
 ) -> Result<Response, ApiError> {
     let ascending = query.get("order").is_some_and(|order| order == "asc");
-    Ok(list_of(&shared.conversation_items(&id, ascending)?))
+    Ok(pages::list(&shared.conversation_items(&id, ascending)?, false))
 }
 
 pub(crate) async fn get_item(

@@ -2,10 +2,11 @@
 
 use super::caller;
 use super::errors::{ApiError, json_response};
-use super::evaluation_types::{APPEND_ROWS, ITERROWS_QUERY, REGISTER_DATASET};
+use super::evaluation_types::{APPEND_ROWS, REGISTER_DATASET};
 use super::json::text;
+use super::pages::{self, POSITION_QUERY};
 use super::resources::{self, DATASET};
-use super::{Shared, data_url, python, table};
+use super::{Shared, data_url, table};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{MatchedPath, Path, Query, State};
@@ -76,12 +77,10 @@ async fn iterrows(
     Path(id): Path<String>,
     Query(query): Query<BTreeMap<String, String>>,
 ) -> Result<Response, ApiError> {
-    let query = caller::query(&ITERROWS_QUERY, query)?;
-    let number = |name: &str| query.get(name).and_then(Value::as_i64);
-    let (data, has_more) = page(shared.rows(&id)?, number("start_index"), number("limit"));
+    let query = caller::query(&POSITION_QUERY, query)?;
     // Llama Stack names its own route, in its own notation.
     let url = path.as_str().replace("{*dataset_id}", "{dataset_id:path}");
-    Ok(json_response(StatusCode::OK, &json!({"data": data, "has_more": has_more, "url": url})))
+    Ok(pages::at_positions(shared.rows(&id)?, &query, &url))
 }
 
 /// As in Llama Stack, the rows are accepted, and appended to a copy that nobody sees again.
@@ -143,34 +142,9 @@ fn read_file(path: &str) -> Result<Vec<u8>, ApiError> {
     std::fs::read(&file).map_err(failed)
 }
 
-/// Part of the rows, and whether more follow. Indices count as in Python: a negative one from the end.
-fn page<T>(rows: Vec<T>, start: Option<i64>, limit: Option<i64>) -> (Vec<T>, bool) {
-    let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
-    let Some(limit) = limit.filter(|limit| *limit != -1) else { return (rows, false) };
-    let start = start.unwrap_or(0);
-    let end = start.saturating_add(limit).min(count);
-    let range = python::slice(start, end, rows.len());
-    (rows.into_iter().skip(range.start).take(range.len()).collect(), end < count)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn paged(start: Option<i64>, limit: Option<i64>) -> (Vec<u8>, bool) {
-        page(vec![0, 1, 2], start, limit)
-    }
-
-    #[test]
-    fn pages_are_cut_as_python_cuts_lists() {
-        assert_eq!(paged(None, None), (vec![0, 1, 2], false));
-        assert_eq!(paged(Some(2), Some(-1)), (vec![0, 1, 2], false));
-        assert_eq!(paged(None, Some(2)), (vec![0, 1], true));
-        assert_eq!(paged(Some(1), Some(1)), (vec![1], true));
-        assert_eq!(paged(Some(-1), Some(5)), (vec![2], false));
-        assert_eq!(paged(Some(9), Some(5)), (vec![], false));
-        assert_eq!(paged(Some(0), Some(0)), (vec![], true));
-    }
 
     #[test]
     fn files_outside_of_the_folder_are_refused() {

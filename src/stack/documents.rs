@@ -15,11 +15,6 @@ impl From<rusqlite::Error> for ApiError {
     }
 }
 
-/// The `id` of a document that has one.
-pub(crate) fn id(document: &Value) -> Option<&str> {
-    document.get("id").and_then(Value::as_str)
-}
-
 impl Documents {
     /// Opens the store beside the one of completions: a file `documents.db` in the same folder, or memory.
     pub(crate) fn open(config: &StoreConfig) -> Result<Self, rusqlite::Error> {

@@ -27,10 +27,6 @@ pub(crate) static REGISTER_DATASET: Model = body(
     Extra::Drop,
 );
 
-/// The query of `GET /v1beta/datasetio/iterrows/{dataset_id}`
-pub(crate) static ITERROWS_QUERY: Model =
-    body(&[optional("start_index", Ty::Int), optional("limit", Ty::Int)], Extra::Drop);
-
 /// `POST /v1beta/datasetio/append-rows/{dataset_id}`
 pub(crate) static APPEND_ROWS: Model = body(&[required("rows", ROWS)], Extra::Drop);
 

@@ -4,8 +4,9 @@ use super::Shared;
 use super::config::Configured;
 use super::errors::{ApiError, Issue, json_response};
 use super::fields::{Extra, Model, Ty, body, optional};
+use super::pages::Page;
 use super::time::now;
-use super::{caller, documents, routes};
+use super::{caller, pages, routes};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::multipart::{Field, Multipart};
@@ -23,6 +24,8 @@ use tempfile::TempDir;
 /// The kind of document that describes a file.
 const FILE: &str = "file";
 const PURPOSES: &[&str] = &["assistants", "batch"];
+/// How many are listed when nothing is said.
+const MOST_LISTED: i64 = 10_000;
 /// How long a file is said to live, in seconds, when the provider's `ttl_secs` says nothing: a year.
 const TTL: i64 = 365 * 24 * 60 * 60;
 
@@ -241,41 +244,11 @@ async fn list(
     Query(query): Query<BTreeMap<String, String>>,
 ) -> Result<Response, ApiError> {
     let query = caller::query(&QUERY, query)?;
-    let text = |name: &str| query.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
-    let created = |file: &Value| file.get("created_at").and_then(Value::as_i64);
-    let mut files = shared.documents.list(FILE)?;
-    let ascending = text("order") == Some("asc");
-    let after = match text("after") {
-        None => None,
-        Some(id) => {
-            Some(files.iter().find(|file| documents::id(file) == Some(id)).and_then(created).ok_or_else(
-                || ApiError::Value(format!("Record with id='{id}' not found in table 'openai_files'")),
-            )?)
-        }
-    };
-    files.retain(|file| {
-        let fits = text("purpose").is_none_or(|purpose| file["purpose"] == purpose);
-        fits && after.is_none_or(|after| {
-            let created = created(file).unwrap_or_default();
-            if ascending { created > after } else { created < after }
-        })
-    });
-    files.sort_by_key(|file| created(file).map(|created| if ascending { created } else { -created }));
-    // Upstream's limits: 0 is none; a negative one leaves that many off the end.
-    let limit = query.get("limit").and_then(Value::as_i64).unwrap_or(10_000);
-    let kept = match limit {
-        0 => files.len(),
-        1.. => usize::try_from(limit).unwrap_or(usize::MAX),
-        _ => files.len().saturating_sub(usize::try_from(limit.unsigned_abs()).unwrap_or(usize::MAX)),
-    };
-    let has_more = files.len() > kept;
-    files.truncate(kept);
-    let id = |file: Option<&Value>| file.and_then(documents::id).unwrap_or_default().to_owned();
-    let (first_id, last_id) = (id(files.first()), id(files.last()));
-    let page = json!({
-        "data": files, "has_more": has_more, "first_id": first_id, "last_id": last_id, "object": "list",
-    });
-    Ok(json_response(StatusCode::OK, &page))
+    let purpose = query.get("purpose").and_then(Value::as_str);
+    let fits = |file: &Value| purpose.is_none_or(|purpose| file["purpose"] == purpose);
+    let page = Page::of(&query, MOST_LISTED);
+    let (files, has_more) = page.of_rows(shared.documents.list(FILE)?, "openai_files", fits)?;
+    Ok(pages::stored(&files, has_more))
 }
 
 async fn retrieve(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> Result<Response, ApiError> {

@@ -80,6 +80,7 @@ mod mcp_tools;
 mod models;
 mod ollama;
 mod outbound;
+mod pages;
 mod prompts;
 mod providers;
 mod python;

@@ -217,17 +217,6 @@ pub(crate) static RERANK: Model = body(
     Extra::Drop,
 );
 
-/// The query of `GET /v1/chat/completions`
-pub(crate) static STORED_QUERY: Model = body(
-    &[
-        optional("after", Ty::Str),
-        optional("limit", Ty::Int),
-        optional("model", Ty::Str),
-        optional("order", Ty::Enum(&["asc", "desc"])),
-    ],
-    Extra::Drop,
-);
-
 // Parts the chat handler checks itself, with the OpenAI client's types.
 
 static FUNCTION: Model = typed_dict(&[

@@ -3,21 +3,12 @@
 use super::Shared;
 use super::errors::ApiError;
 use super::json::text;
+use super::pages::Page;
 use super::responses::as_items;
 use serde_json::{Value, json};
-use std::cmp::Reverse;
 
 const RESPONSE: &str = "response";
 const MESSAGES: &str = "conversation_messages";
-
-/// Which responses to list.
-pub(crate) struct Page<'a> {
-    /// Continue after the response of this id.
-    pub(crate) after: Option<&'a str>,
-    pub(crate) model: Option<&'a str>,
-    pub(crate) ascending: bool,
-    pub(crate) limit: i64,
-}
 
 impl Shared {
     /// Stores a response with its input and the chat it came of.
@@ -46,24 +37,9 @@ impl Shared {
 
     /// A page of responses with their input, by the second they were made in, and whether there are more.
     pub(crate) fn stored_responses(&self, page: &Page<'_>) -> Result<(Vec<Value>, bool), ApiError> {
-        let mut rows = self.documents.list(RESPONSE)?;
-        let second = |row: &Value| row["created_at"].as_i64().unwrap_or_default();
-        if let Some(after) = page.after {
-            let row = rows.iter().find(|row| text(row, "id") == after);
-            let cursor = row.map(second).ok_or_else(|| {
-                ApiError::Value(format!("Record with id='{after}' not found in table 'openai_responses'"))
-            })?;
-            rows.retain(|row| if page.ascending { second(row) > cursor } else { second(row) < cursor });
-        }
-        rows.retain(|row| page.model.is_none_or(|model| text(row, "model") == model));
-        if page.ascending {
-            rows.sort_by_key(second);
-        } else {
-            rows.sort_by_key(|row| Reverse(second(row)));
-        }
-        let limit = usize::try_from(page.limit).ok().filter(|limit| *limit > 0).unwrap_or(usize::MAX);
-        let has_more = rows.len() > limit;
-        rows.truncate(limit);
+        let fits = |row: &Value| page.model.is_none_or(|model| text(row, "model") == model);
+        let rows = self.documents.list(RESPONSE)?;
+        let (mut rows, has_more) = page.of_rows(rows, "openai_responses", fits)?;
         for row in rows.iter_mut().filter_map(Value::as_object_mut) {
             row.shift_remove("messages");
         }

@@ -360,17 +360,6 @@ pub(crate) static RESPONSE: Model = body(
     Extra::Drop,
 );
 
-/// `GET /v1/responses`
-pub(crate) static RESPONSES_QUERY: Model = body(
-    &[
-        optional("after", Ty::Str),
-        optional("limit", Ty::Int),
-        optional("model", Ty::Str),
-        optional("order", Ty::Enum(&["asc", "desc"])),
-    ],
-    Extra::Drop,
-);
-
 /// `GET /v1/responses/{id}/input_items`
 pub(crate) static INPUT_ITEMS_QUERY: Model = body(
     &[

@@ -5,8 +5,8 @@ use super::caller::{self, Caller};
 use super::errors::{ApiError, json_response};
 use super::events::truthy;
 use super::json::text;
-use super::response_store::Page;
-use super::response_types::{INPUT_ITEMS_QUERY, RESPONSE, RESPONSES_QUERY};
+use super::pages::{self, Page, STORED_QUERY};
+use super::response_types::{INPUT_ITEMS_QUERY, RESPONSE};
 use super::routes::PREFIXES;
 use super::time::now;
 use super::{relay, responding};
@@ -217,23 +217,9 @@ pub(crate) async fn list(
     State(shared): State<Arc<Shared>>,
     Query(query): Query<BTreeMap<String, String>>,
 ) -> Result<Response, ApiError> {
-    let query = caller::query(&RESPONSES_QUERY, query)?;
-    let page = Page {
-        after: query["after"].as_str().filter(|after| !after.is_empty()),
-        model: query["model"].as_str().filter(|model| !model.is_empty()),
-        ascending: query["order"] == "asc",
-        limit: query["limit"].as_i64().unwrap_or(DEFAULT_PAGE),
-    };
-    let (data, has_more) = shared.stored_responses(&page)?;
-    let id = |response: Option<&Value>| response.map_or("", |response| text(response, "id")).to_owned();
-    let body = json!({
-        "data": data,
-        "has_more": has_more,
-        "first_id": id(data.first()),
-        "last_id": id(data.last()),
-        "object": "list",
-    });
-    Ok(json_response(StatusCode::OK, &body))
+    let query = caller::query(&STORED_QUERY, query)?;
+    let (data, has_more) = shared.stored_responses(&Page::of(&query, DEFAULT_PAGE))?;
+    Ok(pages::stored(&data, has_more))
 }
 
 pub(crate) async fn delete(

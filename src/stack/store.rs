@@ -1,6 +1,7 @@
 //! Stored chat completions, in SQLite: the table Llama Stack 0.3 has, in memory or in a file.
 
 use super::config::StoreConfig;
+use super::pages::Page;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::Value;
 use std::path::Path;
@@ -19,16 +20,6 @@ pub(crate) struct Stored {
     pub(crate) model: String,
     pub(crate) choices: String,
     pub(crate) input_messages: String,
-}
-
-/// Which rows to read.
-pub(crate) struct Page<'a> {
-    /// Continue after the completion of this id.
-    pub(crate) after: Option<&'a str>,
-    pub(crate) model: Option<&'a str>,
-    pub(crate) ascending: bool,
-    /// 0 for all.
-    pub(crate) limit: i64,
 }
 
 #[derive(Debug)]
@@ -123,13 +114,8 @@ impl Store {
         let mut statement = connection.prepare(&sql)?;
         let rows = statement.query_map(params![page.model, cursor, limit], Stored::read)?;
         let mut rows = rows.collect::<Result<Vec<_>, _>>()?;
-        let found = i64::try_from(rows.len()).unwrap_or(i64::MAX);
-        let more = page.limit != 0 && found > page.limit;
-        if more {
-            // Python's slicing: a negative limit leaves that many off the end.
-            let kept = if page.limit > 0 { page.limit } else { found.saturating_add(page.limit).max(0) };
-            rows.truncate(usize::try_from(kept).unwrap_or(usize::MAX));
-        }
+        let (kept, more) = page.kept(rows.len());
+        rows.truncate(kept);
         Ok((rows, more))
     }
 }

@@ -2,8 +2,9 @@
 
 use super::errors::{ApiError, json_response};
 use super::fields::{self, Ty};
-use super::request_types::{MESSAGES, STORED_CHOICES, STORED_QUERY};
-use super::store::{Page, Store, StoreError, Stored};
+use super::pages::{self, Page, STORED_QUERY};
+use super::request_types::{MESSAGES, STORED_CHOICES};
+use super::store::{Store, StoreError, Stored};
 use super::{Shared, caller};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
@@ -37,30 +38,14 @@ pub(crate) async fn list(
     Query(query): Query<BTreeMap<String, String>>,
 ) -> Result<Response, ApiError> {
     let query = caller::query(&STORED_QUERY, query)?;
-    let text = |name: &str| query.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
-    let page = Page {
-        after: text("after"),
-        model: text("model"),
-        ascending: text("order") == Some("asc"),
-        limit: query.get("limit").and_then(Value::as_i64).unwrap_or(DEFAULT_LIMIT),
-    };
+    let page = Page::of(&query, DEFAULT_LIMIT);
     let (rows, has_more) =
         shared.store("List chat completions")?.list(&page).map_err(|error| match error {
-            StoreError::NoSuchCursor(id) => {
-                ApiError::Value(format!("Record with id='{id}' not found in table 'chat_completions'"))
-            }
+            StoreError::NoSuchCursor(id) => pages::no_such_row(&id, "chat_completions"),
             StoreError::Sqlite(error) => ApiError::Internal(error.to_string()),
         })?;
     let data = rows.iter().map(to_json).collect::<Result<Vec<_>, _>>()?;
-    let id = |row: Option<&Stored>| row.map_or_else(String::new, |row| row.id.clone());
-    let body = json!({
-        "data": data,
-        "has_more": has_more,
-        "first_id": id(rows.first()),
-        "last_id": id(rows.last()),
-        "object": "list",
-    });
-    Ok(json_response(StatusCode::OK, &body))
+    Ok(pages::stored(&data, has_more))
 }
 
 pub(crate) async fn get(

@@ -4,9 +4,9 @@ use super::Shared;
 use super::caller::{self, Caller};
 use super::errors::{ApiError, json_response};
 use super::json::texts;
+use super::pages::Cut;
 use super::time::now;
-use super::vector_stores::page;
-use super::{documents, vector_types};
+use super::vector_types;
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -141,13 +141,7 @@ pub(crate) async fn files(
     let ids: Vec<&str> = texts(&batch["file_ids"]).collect();
     let status = query.get("filter").and_then(Value::as_str).filter(|status| !status.is_empty());
     let limit = query.get("limit").and_then(Value::as_i64).filter(|limit| *limit != 0).unwrap_or(20).min(100);
-    let page = page(shared.files_of_store(&store, &ids, status)?, &query, limit);
-    let id = |file: Option<&Value>| file.and_then(documents::id).map_or(Value::Null, Value::from);
-    let (first_id, last_id) = (id(page.data.first()), id(page.data.last()));
-    let body = json!({
-        "object": "list", "data": page.data, "first_id": first_id, "last_id": last_id, "has_more": page.has_more,
-    });
-    Ok(json_response(StatusCode::OK, &body))
+    Ok(Cut::of(shared.files_of_store(&store, &ids, status)?, &query, limit).response())
 }
 
 pub(crate) async fn cancel(

@@ -4,8 +4,9 @@ use super::Shared;
 use super::caller::{self, Caller};
 use super::errors::{ApiError, json_response};
 use super::json::texts;
+use super::pages::Cut;
 use super::time::now;
-use super::vector_stores::{STORE, page};
+use super::vector_stores::STORE;
 use super::{python, vector_types};
 use crate::vector::chunk::{self, Chunk, Document};
 use crate::vector::{extract, mime, tokens};
@@ -217,12 +218,7 @@ pub(crate) async fn list(
     let ids: Vec<&str> = texts(&described["file_ids"]).collect();
     let files = shared.files_of_store(&store, &ids, query.get("filter").and_then(Value::as_str))?;
     let limit = query.get("limit").and_then(Value::as_i64).filter(|limit| *limit != 0).unwrap_or(20);
-    let page = page(files, &query, limit);
-    let (first_id, last_id) = page.whole;
-    let body = json!({
-        "object": "list", "data": page.data, "first_id": first_id, "last_id": last_id, "has_more": page.has_more,
-    });
-    Ok(json_response(StatusCode::OK, &body))
+    Ok(Cut::of(files, &query, limit).response_of_whole())
 }
 
 pub(crate) async fn retrieve(

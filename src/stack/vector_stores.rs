@@ -7,9 +7,10 @@ use super::fields::{self, Ty};
 use super::files::unstored;
 use super::json::texts;
 use super::models::ModelKind;
+use super::pages::Cut;
 use super::resources::VECTOR_STORE;
 use super::time::now;
-use super::{documents, python, vector_types};
+use super::{python, vector_types};
 use crate::vector::index::{Flavour, Index, IndexError};
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
@@ -228,35 +229,6 @@ pub(crate) async fn create(
     Ok(json_response(StatusCode::OK, &shown(store)))
 }
 
-/// A page of a list, as the query asks for it.
-pub(crate) struct Page {
-    pub(crate) data: Vec<Value>,
-    /// First and last id, of the page or of all that could follow.
-    pub(crate) whole: (Value, Value),
-    pub(crate) has_more: bool,
-}
-
-/// Sorts by time and takes a page.
-pub(crate) fn page(mut all: Vec<Value>, query: &Map<String, Value>, limit: i64) -> Page {
-    let text = |name: &str| query.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
-    let created = |item: &Value| item.get("created_at").and_then(Value::as_i64).unwrap_or_default();
-    let descending = text("order").is_none_or(|order| order == "desc");
-    all.sort_by_key(|item| if descending { -created(item) } else { created(item) });
-    let place = |all: &[Value], id: &str| all.iter().position(|item| documents::id(item) == Some(id));
-    if let Some(at) = text("after").and_then(|id| place(&all, id)) {
-        all.drain(..=at);
-    }
-    if let Some(at) = text("before").and_then(|id| place(&all, id)) {
-        all.truncate(at);
-    }
-    let id = |item: Option<&Value>| item.and_then(documents::id).map_or(Value::Null, Value::from);
-    let whole = (id(all.first()), id(all.last()));
-    let limit = usize::try_from(limit).unwrap_or_default();
-    let has_more = all.len() > limit;
-    all.truncate(limit);
-    Page { data: all, whole, has_more }
-}
-
 pub(crate) async fn list(
     State(shared): State<Arc<Shared>>,
     Query(query): Query<BTreeMap<String, String>>,
@@ -264,13 +236,7 @@ pub(crate) async fn list(
     let query = caller::query(&vector_types::LIST, query)?;
     let all = shared.documents.list(STORE)?.into_iter().map(shown).collect();
     let limit = query.get("limit").and_then(Value::as_i64).unwrap_or(20);
-    let page = page(all, &query, limit);
-    let id = |item: Option<&Value>| item.and_then(documents::id).map_or(Value::Null, Value::from);
-    let (first_id, last_id) = (id(page.data.first()), id(page.data.last()));
-    let body = json!({
-        "object": "list", "data": page.data, "first_id": first_id, "last_id": last_id, "has_more": page.has_more,
-    });
-    Ok(json_response(StatusCode::OK, &body))
+    Ok(Cut::of(all, &query, limit).response())
 }
 
 pub(crate) async fn retrieve(
