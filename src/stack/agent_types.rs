@@ -1,18 +1,12 @@
 //! The request schemas of Llama Stack 0.3's Agents API, as data.
 
-use super::content::{CONTENT, URL};
-use super::fields::{Extra, Field, Model, Need, Ty, absent, body, fixed, optional, required};
+use super::content::{CONTENT, TOOL_MESSAGE, URL, USER_MESSAGE};
+use super::fields::{
+    Extra, Model, Need, OBJECT, STR_LIST, Ty, absent, body, fixed, optional, part, required,
+};
 
-/// An object inside of a body. Its name is for the reader: FastAPI's messages do not have it.
-const fn model(_: &'static str, fields: &'static [Field]) -> Model {
-    body(fields, Extra::Drop)
-}
-
-const OBJECT: Ty = Ty::Dict(&Ty::Any);
-const STR_LIST: Ty = Ty::List { of: &Ty::Str, min: 0 };
-
-static GREEDY: Model = model("GreedySamplingStrategy", &[fixed("type", &["greedy"])]);
-static TOP_P: Model = model(
+static GREEDY: Model = part("GreedySamplingStrategy", &[fixed("type", &["greedy"])]);
+static TOP_P: Model = part(
     "TopPSamplingStrategy",
     &[
         fixed("type", &["top_p"]),
@@ -20,14 +14,14 @@ static TOP_P: Model = model(
         absent("top_p", Ty::Float, Need::AbsentOrNull),
     ],
 );
-static TOP_K: Model = model("TopKSamplingStrategy", &[fixed("type", &["top_k"]), required("top_k", Ty::Int)]);
-static SAMPLING: Model = model(
+static TOP_K: Model = part("TopKSamplingStrategy", &[fixed("type", &["top_k"]), required("top_k", Ty::Int)]);
+/// `SamplingStrategy`
+pub(crate) const STRATEGY: Ty =
+    Ty::Tagged { by: "type", of: &[("greedy", &GREEDY), ("top_p", &TOP_P), ("top_k", &TOP_K)] };
+static SAMPLING: Model = part(
     "SamplingParams",
     &[
-        required(
-            "strategy",
-            Ty::Tagged { by: "type", of: &[("greedy", &GREEDY), ("top_p", &TOP_P), ("top_k", &TOP_K)] },
-        ),
+        required("strategy", STRATEGY),
         absent("max_tokens", Ty::Int, Need::Number(0)),
         absent("repetition_penalty", Ty::Float, Need::Number(1)),
         optional("stop", STR_LIST),
@@ -35,10 +29,10 @@ static SAMPLING: Model = model(
 );
 
 static GROUP_WITH_ARGS: Model =
-    model("AgentToolGroupWithArgs", &[required("name", Ty::Str), required("args", OBJECT)]);
+    part("AgentToolGroupWithArgs", &[required("name", Ty::Str), required("args", OBJECT)]);
 const GROUP: Ty = Ty::Union(&[("str", &Ty::Str), ("AgentToolGroupWithArgs", &Ty::Model(&GROUP_WITH_ARGS))]);
 const GROUPS: Ty = Ty::List { of: &GROUP, min: 0 };
-static TOOL_DEF: Model = model(
+static TOOL_DEF: Model = part(
     "ToolDef",
     &[
         optional("toolgroup_id", Ty::Str),
@@ -50,7 +44,7 @@ static TOOL_DEF: Model = model(
     ],
 );
 const PROMPT_FORMAT: Ty = Ty::Enum(&["json", "function_tag", "python_list"]);
-static TOOL_CONFIG: Model = model(
+static TOOL_CONFIG: Model = part(
     "ToolConfig",
     &[
         absent("tool_choice", Ty::Str, Need::Default("auto")),
@@ -59,12 +53,12 @@ static TOOL_CONFIG: Model = model(
     ],
 );
 static SCHEMA_FORMAT: Model =
-    model("JsonSchemaResponseFormat", &[fixed("type", &["json_schema"]), required("json_schema", OBJECT)]);
+    part("JsonSchemaResponseFormat", &[fixed("type", &["json_schema"]), required("json_schema", OBJECT)]);
 static GRAMMAR_FORMAT: Model =
-    model("GrammarResponseFormat", &[fixed("type", &["grammar"]), required("bnf", OBJECT)]);
+    part("GrammarResponseFormat", &[fixed("type", &["grammar"]), required("bnf", OBJECT)]);
 
 /// The lists may be null, and are empty when absent.
-static CONFIG: Model = model(
+static CONFIG: Model = part(
     "AgentConfig",
     &[
         optional("sampling_params", Ty::Model(&SAMPLING)),
@@ -93,17 +87,11 @@ pub(crate) static CREATE: Model = body(&[required("agent_config", Ty::Model(&CON
 /// `POST /v1alpha/agents/{id}/session`
 pub(crate) static SESSION: Model = body(&[required("session_name", Ty::Str)], Extra::Drop);
 
-static USER: Model = model(
-    "UserMessage",
-    &[fixed("role", &["user"]), required("content", CONTENT), optional("context", CONTENT)],
-);
-static TOOL_ANSWER: Model = model(
-    "ToolResponseMessage",
-    &[fixed("role", &["tool"]), required("call_id", Ty::Str), required("content", CONTENT)],
-);
-const MESSAGE: Ty =
-    Ty::Union(&[("UserMessage", &Ty::Model(&USER)), ("ToolResponseMessage", &Ty::Model(&TOOL_ANSWER))]);
-static DOCUMENT: Model = model(
+const MESSAGE: Ty = Ty::Union(&[
+    ("UserMessage", &Ty::Model(&USER_MESSAGE)),
+    ("ToolResponseMessage", &Ty::Model(&TOOL_MESSAGE)),
+]);
+static DOCUMENT: Model = part(
     "Document",
     &[
         required("content", Ty::Union(&[("content", &CONTENT), ("URL", &Ty::Model(&URL))])),
@@ -123,7 +111,7 @@ pub(crate) static TURN: Model = body(
     Extra::Drop,
 );
 
-static TOOL_RESPONSE: Model = model(
+static TOOL_RESPONSE: Model = part(
     "ToolResponse",
     &[
         required("call_id", Ty::Str),

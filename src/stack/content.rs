@@ -1,7 +1,7 @@
-//! Llama Stack's own message content, from before OpenAI's: a text, a part, or a list of parts.
+//! Llama Stack's own messages, from before OpenAI's, and their content: a text, a part, or a list of parts.
 
 use super::errors::ApiError;
-use super::fields::{Extra, Model, Ty, body, fixed, optional, required};
+use super::fields::{Extra, Model, Ty, body, fixed, optional, part, required};
 use serde_json::Value;
 
 /// `URL`
@@ -20,16 +20,29 @@ pub(crate) const CONTENT: Ty = Ty::Union(&[
     ("list[tagged-union[ImageContentItem,TextContentItem]]", &Ty::List { of: &PART, min: 0 }),
 ]);
 
+/// A message of the user's.
+pub(crate) static USER_MESSAGE: Model = part(
+    "UserMessage",
+    &[fixed("role", &["user"]), required("content", CONTENT), optional("context", CONTENT)],
+);
+/// What a tool answered.
+pub(crate) static TOOL_MESSAGE: Model = part(
+    "ToolResponseMessage",
+    &[fixed("role", &["tool"]), required("call_id", Ty::Str), required("content", CONTENT)],
+);
+
 /// Content as one text: parts joined by `separator`, placeholders for what is no text. Takes OpenAI's parts, too.
 pub(crate) fn as_text(content: &Value, separator: &str) -> Result<String, ApiError> {
     match content {
         Value::Null => Ok(String::new()),
-        Value::Array(parts) => Ok(parts.iter().map(part).collect::<Result<Vec<_>, _>>()?.join(separator)),
-        content => Ok(part(content)?.to_owned()),
+        Value::Array(parts) => {
+            Ok(parts.iter().map(part_text).collect::<Result<Vec<_>, _>>()?.join(separator))
+        }
+        content => Ok(part_text(content)?.to_owned()),
     }
 }
 
-fn part(part: &Value) -> Result<&str, ApiError> {
+fn part_text(part: &Value) -> Result<&str, ApiError> {
     match (part, part["type"].as_str()) {
         (Value::String(text), _) => Ok(text),
         (_, Some("text")) => Ok(part["text"].as_str().unwrap_or_default()),

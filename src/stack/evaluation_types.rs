@@ -2,10 +2,11 @@
 //!
 //! Field order is Llama Stack's: it decides the order of reported violations and of stored objects.
 
-use super::fields::{Extra, Model, Need, Ty, absent, body, fixed, model, optional, required};
+use super::agent_types::STRATEGY;
+use super::fields::{
+    Extra, Model, Need, OBJECT, STR_LIST, Ty, absent, body, fixed, model, optional, required,
+};
 
-const OBJECT: Ty = Ty::Dict(&Ty::Any);
-const STR_LIST: Ty = Ty::List { of: &Ty::Str, min: 0 };
 const ROWS: Ty = Ty::List { of: &OBJECT, min: 0 };
 
 // Datasets
@@ -134,24 +135,10 @@ pub(crate) static REGISTER_BENCHMARK: Model = body(
     Extra::Drop,
 );
 
-static GREEDY: Model = model("GreedySamplingStrategy", &[fixed("type", &["greedy"])]);
-static TOP_P: Model = model(
-    "TopPSamplingStrategy",
-    &[
-        fixed("type", &["top_p"]),
-        required("temperature", Ty::OrNull(&Ty::Float)),
-        absent("top_p", Ty::Float, Need::AbsentOrNull),
-    ],
-);
-static TOP_K: Model = model("TopKSamplingStrategy", &[fixed("type", &["top_k"]), required("top_k", Ty::Int)]);
 static SAMPLING: Model = model(
     "SamplingParams",
     &[
-        absent(
-            "strategy",
-            Ty::Tagged { by: "type", of: &[("greedy", &GREEDY), ("top_p", &TOP_P), ("top_k", &TOP_K)] },
-            Need::Absent,
-        ),
+        absent("strategy", STRATEGY, Need::Absent),
         // Absent is 0, null is an error when the model is asked.
         absent("max_tokens", Ty::Int, Need::AbsentOrNull),
         absent("repetition_penalty", Ty::Float, Need::AbsentOrNull),

@@ -38,6 +38,11 @@ pub(crate) enum Ty {
     OrNull(&'static Ty),
 }
 
+/// `dict[str, Any]`
+pub(crate) const OBJECT: Ty = Ty::Dict(&Ty::Any);
+/// `list[str]`
+pub(crate) const STR_LIST: Ty = Ty::List { of: &Ty::Str, min: 0 };
+
 /// An object type.
 pub(crate) struct Model {
     pub(crate) fields: &'static [Field],
@@ -111,6 +116,11 @@ pub(crate) const fn absent(name: &'static str, ty: Ty, need: Need) -> Field {
 /// An object type under the name that messages give it; unknown fields are dropped.
 pub(crate) const fn model(name: &'static str, fields: &'static [Field]) -> Model {
     Model { fields, extra: Extra::Drop, otherwise: NotAnObject::Instance(name) }
+}
+
+/// An object inside of a body, where FastAPI's messages do not name its type: the name is for the reader.
+pub(crate) const fn part(_: &'static str, fields: &'static [Field]) -> Model {
+    body(fields, Extra::Drop)
 }
 
 /// A typed dictionary; unknown fields are dropped.

@@ -4,7 +4,7 @@
 
 use super::caller;
 use super::errors::{ApiError, Issue, json_response};
-use super::fields::{Extra, Model, Need, Ty, absent, body, optional, required};
+use super::fields::{Extra, Model, Need, STR_LIST, Ty, absent, body, optional, required};
 use super::{Shared, python};
 use axum::Router;
 use axum::body::Body;
@@ -19,13 +19,12 @@ use std::sync::{Arc, LazyLock};
 
 const KIND: &str = "prompt";
 
-const NAMES: Ty = Ty::List { of: &Ty::Str, min: 0 };
-static CREATE: Model = body(&[required("prompt", Ty::Str), optional("variables", NAMES)], Extra::Drop);
+static CREATE: Model = body(&[required("prompt", Ty::Str), optional("variables", STR_LIST)], Extra::Drop);
 static UPDATE: Model = body(
     &[
         required("prompt", Ty::Str),
         required("version", Ty::Int),
-        optional("variables", NAMES),
+        optional("variables", STR_LIST),
         absent("set_as_default", Ty::Bool, Need::Absent),
     ],
     Extra::Drop,

@@ -3,12 +3,11 @@
 //! Field order is Llama Stack's: it decides the order of reported violations and of stored objects.
 
 use super::fields::{
-    Extra, Field, Model, Need, Ty, absent, body, fixed, model, optional, required, typed_dict,
+    Extra, Field, Model, Need, OBJECT, STR_LIST, Ty, absent, body, fixed, model, optional, required,
+    typed_dict,
 };
 
-const OBJECT: Ty = Ty::Dict(&Ty::Any);
 const STR_OR_OBJECT: Ty = Ty::Union(&[("str", &Ty::Str), ("dict[str,any]", &OBJECT)]);
-const STR_LIST: Ty = Ty::List { of: &Ty::Str, min: 0 };
 const STOP: Ty = Ty::Union(&[("str", &Ty::Str), ("list[str]", &STR_LIST)]);
 const LOGIT_BIAS: Ty = Ty::Dict(&Ty::Float);
 

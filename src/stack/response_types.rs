@@ -1,22 +1,16 @@
 //! The request and storage schemas of Llama Stack 0.3's Responses and Conversations APIs, as data.
 
-use super::fields::{Extra, Field, Model, Need, Ty, absent, body, fixed, optional, required, typed_dict};
-
-/// An object inside of a body. Its name is for the reader: FastAPI's messages do not have it.
-const fn model(_: &'static str, fields: &'static [Field]) -> Model {
-    body(fields, Extra::Drop)
-}
-
-const OBJECT: Ty = Ty::Dict(&Ty::Any);
-const STR_LIST: Ty = Ty::List { of: &Ty::Str, min: 0 };
+use super::fields::{
+    Extra, Model, Need, OBJECT, STR_LIST, Ty, absent, body, fixed, optional, part, required, typed_dict,
+};
 
 // Content
 
-static INPUT_TEXT: Model = model(
+static INPUT_TEXT: Model = part(
     "OpenAIResponseInputMessageContentText",
     &[required("text", Ty::Str), fixed("type", &["input_text"])],
 );
-static INPUT_IMAGE: Model = model(
+static INPUT_IMAGE: Model = part(
     "OpenAIResponseInputMessageContentImage",
     &[
         absent(
@@ -32,7 +26,7 @@ static INPUT_IMAGE: Model = model(
         optional("image_url", Ty::Str),
     ],
 );
-static FILE_CITATION: Model = model(
+static FILE_CITATION: Model = part(
     "OpenAIResponseAnnotationFileCitation",
     &[
         fixed("type", &["file_citation"]),
@@ -41,7 +35,7 @@ static FILE_CITATION: Model = model(
         required("index", Ty::Int),
     ],
 );
-static URL_CITATION: Model = model(
+static URL_CITATION: Model = part(
     "OpenAIResponseAnnotationCitation",
     &[
         fixed("type", &["url_citation"]),
@@ -51,7 +45,7 @@ static URL_CITATION: Model = model(
         required("url", Ty::Str),
     ],
 );
-static CONTAINER_CITATION: Model = model(
+static CONTAINER_CITATION: Model = part(
     "OpenAIResponseAnnotationContainerFileCitation",
     &[
         fixed("type", &["container_file_citation"]),
@@ -62,7 +56,7 @@ static CONTAINER_CITATION: Model = model(
         required("start_index", Ty::Int),
     ],
 );
-static FILE_PATH: Model = model(
+static FILE_PATH: Model = part(
     "OpenAIResponseAnnotationFilePath",
     &[fixed("type", &["file_path"]), required("file_id", Ty::Str), required("index", Ty::Int)],
 );
@@ -75,7 +69,7 @@ const ANNOTATION: Ty = Ty::Tagged {
         ("file_path", &FILE_PATH),
     ],
 };
-static OUTPUT_TEXT: Model = model(
+static OUTPUT_TEXT: Model = part(
     "OpenAIResponseOutputMessageContentOutputText",
     &[
         required("text", Ty::Str),
@@ -84,7 +78,7 @@ static OUTPUT_TEXT: Model = model(
     ],
 );
 static REFUSAL: Model =
-    model("OpenAIResponseContentPartRefusal", &[fixed("type", &["refusal"]), required("refusal", Ty::Str)]);
+    part("OpenAIResponseContentPartRefusal", &[fixed("type", &["refusal"]), required("refusal", Ty::Str)]);
 const CONTENT: Ty = Ty::Union(&[
     ("str", &Ty::Str),
     (
@@ -111,7 +105,7 @@ const ROLE: Ty = Ty::Union(&[
     ("literal['user']", &Ty::Literal(&["user"])),
     ("literal['assistant']", &Ty::Literal(&["assistant"])),
 ]);
-static MESSAGE: Model = model(
+static MESSAGE: Model = part(
     "OpenAIResponseMessage",
     &[
         required("content", CONTENT),
@@ -121,11 +115,11 @@ static MESSAGE: Model = model(
         optional("status", Ty::Str),
     ],
 );
-static WEB_SEARCH_CALL: Model = model(
+static WEB_SEARCH_CALL: Model = part(
     "OpenAIResponseOutputMessageWebSearchToolCall",
     &[required("id", Ty::Str), required("status", Ty::Str), fixed("type", &["web_search_call"])],
 );
-static SEARCH_RESULT: Model = model(
+static SEARCH_RESULT: Model = part(
     "OpenAIResponseOutputMessageFileSearchToolCallResults",
     &[
         required("attributes", OBJECT),
@@ -135,7 +129,7 @@ static SEARCH_RESULT: Model = model(
         required("text", Ty::Str),
     ],
 );
-static FILE_SEARCH_CALL: Model = model(
+static FILE_SEARCH_CALL: Model = part(
     "OpenAIResponseOutputMessageFileSearchToolCall",
     &[
         required("id", Ty::Str),
@@ -145,7 +139,7 @@ static FILE_SEARCH_CALL: Model = model(
         optional("results", Ty::List { of: &Ty::Model(&SEARCH_RESULT), min: 0 }),
     ],
 );
-static FUNCTION_CALL: Model = model(
+static FUNCTION_CALL: Model = part(
     "OpenAIResponseOutputMessageFunctionToolCall",
     &[
         required("call_id", Ty::Str),
@@ -156,7 +150,7 @@ static FUNCTION_CALL: Model = model(
         optional("status", Ty::Str),
     ],
 );
-static FUNCTION_OUTPUT: Model = model(
+static FUNCTION_OUTPUT: Model = part(
     "OpenAIResponseInputFunctionToolCallOutput",
     &[
         required("call_id", Ty::Str),
@@ -166,7 +160,7 @@ static FUNCTION_OUTPUT: Model = model(
         optional("status", Ty::Str),
     ],
 );
-static APPROVAL_REQUEST: Model = model(
+static APPROVAL_REQUEST: Model = part(
     "OpenAIResponseMCPApprovalRequest",
     &[
         required("arguments", Ty::Str),
@@ -176,7 +170,7 @@ static APPROVAL_REQUEST: Model = model(
         fixed("type", &["mcp_approval_request"]),
     ],
 );
-static APPROVAL_RESPONSE: Model = model(
+static APPROVAL_RESPONSE: Model = part(
     "OpenAIResponseMCPApprovalResponse",
     &[
         required("approval_request_id", Ty::Str),
@@ -186,7 +180,7 @@ static APPROVAL_RESPONSE: Model = model(
         optional("reason", Ty::Str),
     ],
 );
-static MCP_CALL: Model = model(
+static MCP_CALL: Model = part(
     "OpenAIResponseOutputMessageMCPCall",
     &[
         required("id", Ty::Str),
@@ -198,11 +192,11 @@ static MCP_CALL: Model = model(
         optional("output", Ty::Str),
     ],
 );
-static LISTED_TOOL: Model = model(
+static LISTED_TOOL: Model = part(
     "MCPListToolsTool",
     &[required("input_schema", OBJECT), required("name", Ty::Str), optional("description", Ty::Str)],
 );
-static MCP_LIST: Model = model(
+static MCP_LIST: Model = part(
     "OpenAIResponseOutputMessageMCPListTools",
     &[
         required("id", Ty::Str),
@@ -250,14 +244,14 @@ pub(crate) const ITEMS: Ty = Ty::List { of: &ITEM, min: 0 };
 
 // Tools
 
-static WEB_SEARCH: Model = model(
+static WEB_SEARCH: Model = part(
     "OpenAIResponseInputToolWebSearch",
     &[
         fixed("type", &["web_search", "web_search_preview", "web_search_preview_2025_03_11"]),
         absent("search_context_size", Ty::Str, Need::Default("medium")),
     ],
 );
-static FUNCTION: Model = model(
+static FUNCTION: Model = part(
     "OpenAIResponseInputToolFunction",
     &[
         fixed("type", &["function"]),
@@ -267,11 +261,11 @@ static FUNCTION: Model = model(
         optional("strict", Ty::Bool),
     ],
 );
-static RANKING: Model = model(
+static RANKING: Model = part(
     "SearchRankingOptions",
     &[optional("ranker", Ty::Str), absent("score_threshold", Ty::Float, Need::Number(0))],
 );
-static FILE_SEARCH: Model = model(
+static FILE_SEARCH: Model = part(
     "OpenAIResponseInputToolFileSearch",
     &[
         fixed("type", &["file_search"]),
@@ -282,9 +276,9 @@ static FILE_SEARCH: Model = model(
     ],
 );
 static APPROVAL_FILTER: Model =
-    model("ApprovalFilter", &[optional("always", STR_LIST), optional("never", STR_LIST)]);
-static ALLOWED_FILTER: Model = model("AllowedToolsFilter", &[optional("tool_names", STR_LIST)]);
-static MCP: Model = model(
+    part("ApprovalFilter", &[optional("always", STR_LIST), optional("never", STR_LIST)]);
+static ALLOWED_FILTER: Model = part("AllowedToolsFilter", &[optional("tool_names", STR_LIST)]);
+static MCP: Model = part(
     "OpenAIResponseInputToolMCP",
     &[
         fixed("type", &["mcp"]),
@@ -335,8 +329,8 @@ static TEXT_FORMAT: Model = typed_dict(&[
     absent("description", Ty::Str, Need::AbsentOrNull),
     absent("strict", Ty::Bool, Need::AbsentOrNull),
 ]);
-static TEXT: Model = model("OpenAIResponseText", &[optional("format", Ty::Model(&TEXT_FORMAT))]);
-static GUARDRAIL: Model = model("ResponseGuardrailSpec", &[required("type", Ty::Str)]);
+static TEXT: Model = part("OpenAIResponseText", &[optional("format", Ty::Model(&TEXT_FORMAT))]);
+static GUARDRAIL: Model = part("ResponseGuardrailSpec", &[required("type", Ty::Str)]);
 const GUARDRAIL_OR_NAME: Ty =
     Ty::Union(&[("str", &Ty::Str), ("ResponseGuardrailSpec", &Ty::Model(&GUARDRAIL))]);
 

@@ -1,9 +1,11 @@
 //! `/v1/safety/run-shield` and `/v1/moderations`.
 
 use super::caller::{self, Caller};
-use super::content::{self, CONTENT};
+use super::content::{self, CONTENT, TOOL_MESSAGE, USER_MESSAGE};
 use super::errors::{ApiError, json_response};
-use super::fields::{Extra, Model, Need, Ty, absent, body, fixed, model, optional, required};
+use super::fields::{
+    Extra, Model, Need, OBJECT, STR_LIST, Ty, absent, body, fixed, model, optional, required,
+};
 use super::json::text;
 use super::llama_guard::{Guard, Turn};
 use super::resources::SHIELD;
@@ -19,15 +21,7 @@ use std::sync::Arc;
 pub(crate) const LLAMA_GUARD: &str = "inline::llama-guard";
 
 // Messages as they were before OpenAI's; OpenAI's plain ones fit, too.
-static USER: Model = model(
-    "UserMessage",
-    &[fixed("role", &["user"]), required("content", CONTENT), optional("context", CONTENT)],
-);
 static SYSTEM: Model = model("SystemMessage", &[fixed("role", &["system"]), required("content", CONTENT)]);
-static TOOL_RESULT: Model = model(
-    "ToolResponseMessage",
-    &[fixed("role", &["tool"]), required("call_id", Ty::Str), required("content", CONTENT)],
-);
 static TOOL_CALL: Model = model(
     "ToolCall",
     &[required("call_id", Ty::Str), required("tool_name", Ty::Str), required("arguments", Ty::Str)],
@@ -43,20 +37,20 @@ static ASSISTANT: Model = model(
 );
 const MESSAGE: Ty = Ty::Tagged {
     by: "role",
-    of: &[("user", &USER), ("system", &SYSTEM), ("tool", &TOOL_RESULT), ("assistant", &ASSISTANT)],
+    of: &[("user", &USER_MESSAGE), ("system", &SYSTEM), ("tool", &TOOL_MESSAGE), ("assistant", &ASSISTANT)],
 };
 
 static RUN: Model = body(
     &[
         required("shield_id", Ty::Str),
         required("messages", Ty::List { of: &MESSAGE, min: 0 }),
-        optional("params", Ty::Dict(&Ty::Any)),
+        optional("params", OBJECT),
     ],
     Extra::Drop,
 );
 static MODERATE: Model = body(
     &[
-        required("input", Ty::Union(&[("str", &Ty::Str), ("list[str]", &Ty::List { of: &Ty::Str, min: 0 })])),
+        required("input", Ty::Union(&[("str", &Ty::Str), ("list[str]", &STR_LIST)])),
         required("model", Ty::Str),
     ],
     Extra::Drop,

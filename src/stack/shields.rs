@@ -2,7 +2,7 @@
 
 use super::caller;
 use super::errors::{ApiError, json_response};
-use super::fields::{Extra, Model, Ty, body, optional, required};
+use super::fields::{Extra, Model, OBJECT, Ty, body, optional, required};
 use super::json::text;
 use super::resources::SHIELD;
 use super::{Shared, unserved};
@@ -18,7 +18,7 @@ static REGISTER: Model = body(
         required("shield_id", Ty::Str),
         optional("provider_shield_id", Ty::Str),
         optional("provider_id", Ty::Str),
-        optional("params", Ty::Dict(&Ty::Any)),
+        optional("params", OBJECT),
     ],
     Extra::Drop,
 );

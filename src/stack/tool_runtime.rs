@@ -3,7 +3,7 @@
 use super::caller::{self, Caller};
 use super::config_provider::Provider;
 use super::errors::{ApiError, json_response};
-use super::fields::{Extra, Model, Ty, body, required};
+use super::fields::{Extra, Model, OBJECT, Ty, body, required};
 use super::json::text;
 use super::resources::TOOL_GROUP;
 use super::web_search::Search;
@@ -15,8 +15,7 @@ use axum::response::Response;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
-static INVOKE: Model =
-    body(&[required("tool_name", Ty::Str), required("kwargs", Ty::Dict(&Ty::Any))], Extra::Drop);
+static INVOKE: Model = body(&[required("tool_name", Ty::Str), required("kwargs", OBJECT)], Extra::Drop);
 
 /// What runs tools here.
 enum Runtime {

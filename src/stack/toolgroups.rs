@@ -7,7 +7,7 @@
 use super::caller::{self, Caller};
 use super::content::URL;
 use super::errors::{ApiError, json_response, with_cause};
-use super::fields::{Extra, Model, Ty, body, optional, required};
+use super::fields::{Extra, Model, OBJECT, Ty, body, optional, required};
 use super::json::text;
 use super::resources::TOOL_GROUP;
 use super::{Shared, tool_runtime};
@@ -25,7 +25,7 @@ static REGISTER: Model = body(
         required("toolgroup_id", Ty::Str),
         required("provider_id", Ty::Str),
         optional("mcp_endpoint", Ty::Model(&URL)),
-        optional("args", Ty::Dict(&Ty::Any)),
+        optional("args", OBJECT),
     ],
     Extra::Drop,
 );

@@ -2,10 +2,9 @@
 //! is no object upstream says here what it says of a body.
 
 use super::content::{CONTENT, PART, URL};
-use super::fields::{Extra, Field, Model, Need, Ty, absent, body, fixed, optional, required};
-
-const OBJECT: Ty = Ty::Dict(&Ty::Any);
-const STR_LIST: Ty = Ty::List { of: &Ty::Str, min: 0 };
+use super::fields::{
+    Extra, Field, Model, Need, OBJECT, STR_LIST, Ty, absent, body, fixed, optional, required,
+};
 
 // A document's content may also be an address
 
