@@ -15,30 +15,34 @@ impl Shared {
         &self,
         endpoint: &str,
         headers: &Headers,
-    ) -> Result<Vec<ToolDef>, ClientError> {
+    ) -> Result<Vec<ToolDef>, ApiError> {
         self.may_call(endpoint)?;
-        mcp::list_tools(endpoint, headers).await
+        mcp::list_tools(endpoint, headers).await.map_err(|error| failure(endpoint, error))
     }
 
-    /// Calls a tool of an MCP server.
+    /// Calls a tool of an MCP server; the answer is that of an invocation.
     pub(crate) async fn call_mcp_tool(
         &self,
         endpoint: &str,
         headers: &Headers,
         name: &str,
         arguments: Map<String, Value>,
-    ) -> Result<ToolResult, ClientError> {
+    ) -> Result<Value, ApiError> {
         self.may_call(endpoint)?;
-        mcp::call_tool(endpoint, headers, name, arguments).await
+        let called = mcp::call_tool(endpoint, headers, name, arguments).await;
+        let ToolResult { content, is_error } = called.map_err(|error| failure(endpoint, error))?;
+        let content = content.iter().filter_map(|block| content_item(block).transpose());
+        let content = content.collect::<Result<Vec<_>, _>>()?;
+        Ok(tool_runtime::result(content.into(), Some(u8::from(is_error)), Value::Null))
     }
 
     /// Servers on this machine are test fixtures, which live while provider traffic is replayed.
-    fn may_call(&self, endpoint: &str) -> Result<(), ClientError> {
+    fn may_call(&self, endpoint: &str) -> Result<(), ApiError> {
         if !self.offline || on_this_machine(endpoint) {
             return Ok(());
         }
         let why = "only servers on this machine are called while provider traffic is replayed";
-        Err(ClientError::Address(why.to_owned()))
+        Err(failure(endpoint, ClientError::Address(why.to_owned())))
     }
 }
 
@@ -51,7 +55,7 @@ pub(crate) fn on_this_machine(address: &str) -> bool {
 }
 
 /// How Llama Stack words a failure.
-pub(crate) fn failure(endpoint: &str, error: ClientError) -> ApiError {
+fn failure(endpoint: &str, error: ClientError) -> ApiError {
     match error {
         ClientError::Unauthorized => ApiError::Unauthorized(format!(
             "Client error '401 Unauthorized' for url '{endpoint}'\nFor more information check: \
@@ -72,13 +76,13 @@ pub(crate) async fn list(shared: &Shared, group: &Value, caller: &Caller) -> Res
     let Some(endpoint) = group.pointer("/mcp_endpoint/uri").and_then(Value::as_str) else {
         return Err(ApiError::Value("mcp_endpoint is required".into()));
     };
-    let listed = shared.list_mcp_tools(endpoint, &headers_for(endpoint, caller)).await;
+    let listed = shared.list_mcp_tools(endpoint, &headers_for(endpoint, caller)).await?;
     let definition = |tool: ToolDef| {
         let output = tool.output_schema.unwrap_or_default();
         let metadata = json!({"endpoint": endpoint});
         tool_runtime::definition(&tool.name, tool.description.as_deref(), tool.input_schema, output, metadata)
     };
-    Ok(listed.map_err(|error| failure(endpoint, error))?.into_iter().map(definition).collect())
+    Ok(listed.into_iter().map(definition).collect())
 }
 
 pub(crate) async fn invoke(
@@ -94,15 +98,11 @@ pub(crate) async fn invoke(
     if !endpoint.starts_with("http://") && !endpoint.starts_with("https://") {
         return Err(ApiError::Value(format!("Endpoint {endpoint} is not a valid HTTP(S) URL")));
     }
-    let called = shared.call_mcp_tool(endpoint, &headers_for(endpoint, caller), name, arguments).await;
-    let answer = called.map_err(|error| failure(endpoint, error))?;
-    let content = answer.content.iter().filter_map(|block| content_item(block).transpose());
-    let content = content.collect::<Result<Vec<_>, _>>()?;
-    Ok(tool_runtime::result(content.into(), Some(u8::from(answer.is_error)), Value::Null))
+    shared.call_mcp_tool(endpoint, &headers_for(endpoint, caller), name, arguments).await
 }
 
 /// A content block in Llama Stack's shape; none for a resource, which it leaves out.
-pub(crate) fn content_item(block: &Value) -> Result<Option<Value>, ApiError> {
+fn content_item(block: &Value) -> Result<Option<Value>, ApiError> {
     match text(block, "type") {
         "text" => Ok(Some(json!({"type": "text", "text": block["text"]}))),
         // Upstream means to do this, and fails on its own type.

@@ -5,7 +5,6 @@ use super::caller::Caller;
 use super::errors::ApiError;
 use super::file_search;
 use super::json::{text, texts};
-use super::mcp_tools::{content_item, failure};
 use super::resources::SHIELD;
 use super::responding::Sent;
 use crate::mcp::ToolDef;
@@ -44,8 +43,7 @@ fn described(name: &str, definition: &Value) -> Value {
 async fn list(shared: &Shared, run: &mut Run, tool: &Value, sent: &mut Sent) -> Result<(), ApiError> {
     sent.send(run.listing()).await;
     let server = McpServer::read(tool);
-    let listed = shared.list_mcp_tools(&server.url, &server.headers).await;
-    let listed = listed.map_err(|error| failure(&server.url, error))?;
+    let listed = shared.list_mcp_tools(&server.url, &server.headers).await?;
     let mut shown = Vec::new();
     for ToolDef { name, description, input_schema, .. } in listed {
         if !allowed(tool, &name) {
@@ -76,11 +74,12 @@ pub(crate) async fn call(
     let arguments: Map<String, Value> =
         serde_json::from_str(&call.arguments).map_err(|error| ApiError::Value(error.to_string()))?;
     let name = call.name.as_deref().unwrap_or_default();
-    if let Some(server) = toolbox.server(name) {
-        return Ok(of_mcp(shared, server, name, arguments).await.unwrap_or_else(failed));
-    }
-    if name != "knowledge_search" {
-        let answer = shared.invoke_tool(name, arguments, caller).await;
+    let server = toolbox.server(name);
+    if server.is_some() || name != "knowledge_search" {
+        let answer = match server {
+            Some(server) => shared.call_mcp_tool(&server.url, &server.headers, name, arguments).await,
+            None => shared.invoke_tool(name, arguments, caller).await,
+        };
         return Ok(answer.map_or_else(failed, |answer| of_tool(&answer)));
     }
     let query = text(&Value::Object(arguments), "query").to_owned();
@@ -99,21 +98,6 @@ pub(crate) async fn call(
 #[expect(clippy::needless_pass_by_value, reason = "it stands in for a function of a result")]
 fn failed(error: ApiError) -> Outcome {
     Outcome { error: Some(error.to_string()), ..Outcome::default() }
-}
-
-async fn of_mcp(
-    shared: &Shared,
-    server: &McpServer,
-    name: &str,
-    arguments: Map<String, Value>,
-) -> Result<Outcome, ApiError> {
-    let answer = shared.call_mcp_tool(&server.url, &server.headers, name, arguments).await;
-    let answer = answer.map_err(|error| failure(&server.url, error))?;
-    let items = answer.content.iter().filter_map(|block| content_item(block).transpose());
-    let items = items.collect::<Result<Vec<_>, _>>()?;
-    let answer = json!({
-        "content": items, "error_code": u8::from(answer.is_error), "error_message": null});
-    Ok(of_tool(&answer))
 }
 
 /// An invocation's answer, for the model and for the client.
