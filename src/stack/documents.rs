@@ -2,6 +2,7 @@
 
 use super::config::StoreConfig;
 use super::errors::ApiError;
+use super::store;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::Value;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -18,10 +19,7 @@ impl From<rusqlite::Error> for ApiError {
 impl Documents {
     /// Opens the store beside the one of completions: a file `documents.db` in the same folder, or memory.
     pub(crate) fn open(config: &StoreConfig) -> Result<Self, rusqlite::Error> {
-        let connection = match config {
-            StoreConfig::None | StoreConfig::Memory => Connection::open_in_memory()?,
-            StoreConfig::File(path) => super::store::open_file(&path.with_file_name("documents.db"))?,
-        };
+        let connection = store::open(config, "documents.db")?;
         connection.execute_batch(
             "CREATE TABLE IF NOT EXISTS documents (
                  seq INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, id TEXT NOT NULL, body TEXT NOT NULL,

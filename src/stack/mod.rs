@@ -236,12 +236,7 @@ impl Stack {
         };
         let store = Store::open(&config.store).map_err(unopened)?;
         let documents = Documents::open(&config.store).map_err(unopened)?;
-        // Beside the other tables' file, which may not be there yet.
-        let vectors = match &config.store {
-            StoreConfig::File(path) => Vectors::open(Some(&path.with_file_name("vector_io.db"))),
-            StoreConfig::None | StoreConfig::Memory => Vectors::open(None),
-        };
-        let vectors = vectors.map_err(unopened)?;
+        let vectors = Vectors::open(&config.store).map_err(unopened)?;
         let localfs = config.providers.iter().find(|provider| provider.api == "files");
         let files = FileStore::new(&config.configured, localfs.map(|provider| &provider.config));
         let shared = Shared {

@@ -35,8 +35,16 @@ impl From<rusqlite::Error> for StoreError {
     }
 }
 
+/// Opens a database of this name beside the configured file, or one in memory.
+pub(crate) fn open(config: &StoreConfig, name: &str) -> Result<Connection, rusqlite::Error> {
+    match config {
+        StoreConfig::None | StoreConfig::Memory => Connection::open_in_memory(),
+        StoreConfig::File(path) => open_file(&path.with_file_name(name)),
+    }
+}
+
 /// Opens a database file that other processes may use too; its folder is made.
-pub(crate) fn open_file(path: &Path) -> Result<Connection, rusqlite::Error> {
+fn open_file(path: &Path) -> Result<Connection, rusqlite::Error> {
     if let Some(folder) = path.parent() {
         // When this fails, opening does too, and says so.
         let _ = std::fs::create_dir_all(folder);

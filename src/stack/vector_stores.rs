@@ -2,6 +2,7 @@
 
 use super::Shared;
 use super::caller::{self, Caller};
+use super::config::StoreConfig;
 use super::errors::{ApiError, json_response};
 use super::fields::{self, Ty};
 use super::files::unstored;
@@ -10,7 +11,7 @@ use super::models::ModelKind;
 use super::pages::Cut;
 use super::resources::VECTOR_STORE;
 use super::time::now;
-use super::{python, vector_types};
+use super::{python, store, vector_types};
 use crate::vector::index::{Flavour, Index, IndexError};
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
@@ -18,7 +19,6 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path as FilePath;
 use std::sync::{Arc, Mutex};
 use tokio::task::AbortHandle;
 
@@ -35,9 +35,9 @@ pub(crate) struct Vectors {
 }
 
 impl Vectors {
-    /// Opens the index, in a file or in memory.
-    pub(crate) fn open(file: Option<&FilePath>) -> Result<Self, rusqlite::Error> {
-        Ok(Self { index: Index::open(file)?, batches: Mutex::default() })
+    /// Opens the index beside the store of completions: a file `vector_io.db` in the same folder, or memory.
+    pub(crate) fn open(config: &StoreConfig) -> Result<Self, rusqlite::Error> {
+        Ok(Self { index: Index::open(|| store::open(config, "vector_io.db"))?, batches: Mutex::default() })
     }
 }
 

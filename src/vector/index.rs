@@ -6,12 +6,8 @@
 use super::chunk::Chunk;
 use super::fusion::{self, Ranker, Scores};
 use rusqlite::{Connection, OptionalExtension, params};
-use std::path::Path;
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
-use std::time::Duration;
 
-/// How long a writer waits for another process that has the file.
-const BUSY: Duration = Duration::from_secs(10);
 /// Vectors that sqlite-vec reserves room for at a time; small, because most stores of a test run are.
 const ROOM: usize = 64;
 
@@ -88,20 +84,12 @@ fn register() {
 }
 
 impl Index {
-    /// Opens the index in a file, or in memory.
-    pub(crate) fn open(file: Option<&Path>) -> Result<Self, rusqlite::Error> {
+    /// An index in the database that `connect` opens, which must happen after SQLite knows of vectors.
+    pub(crate) fn open(
+        connect: impl FnOnce() -> Result<Connection, rusqlite::Error>,
+    ) -> Result<Self, rusqlite::Error> {
         register();
-        let connection = match file {
-            None => Connection::open_in_memory()?,
-            Some(path) => {
-                let connection = Connection::open(path)?;
-                connection.busy_timeout(BUSY)?;
-                connection.pragma_update(None, "journal_mode", "WAL")?;
-                connection.pragma_update(None, "synchronous", "NORMAL")?;
-                connection
-            }
-        };
-        Ok(Self(Mutex::new(connection)))
+        Ok(Self(Mutex::new(connect()?)))
     }
 
     fn connection(&self) -> MutexGuard<'_, Connection> {
@@ -307,7 +295,7 @@ mod tests {
     }
 
     fn index(flavour: Flavour) -> Index {
-        let index = Index::open(None).unwrap();
+        let index = Index::open(Connection::open_in_memory).unwrap();
         index.create("vs_1-2", 2).unwrap();
         let chunks = [
             chunk("a", "the quick brown fox", [1.0, 0.0]),
@@ -384,13 +372,11 @@ mod tests {
     fn a_file_outlives_the_index() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("vectors.db");
-        let index = Index::open(Some(&path)).unwrap();
+        let open = || Index::open(|| Connection::open(&path)).unwrap();
+        let index = open();
         index.create("s", 2).unwrap();
         index.add("s", Flavour::Faiss, &[chunk("a", "x", [1.0, 1.0])]).unwrap();
         drop(index);
-        assert_eq!(
-            Index::open(Some(&path)).unwrap().by_vector("s", Flavour::Faiss, &[0.0, 0.0], ALL).unwrap().len(),
-            1
-        );
+        assert_eq!(open().by_vector("s", Flavour::Faiss, &[0.0, 0.0], ALL).unwrap().len(), 1);
     }
 }
