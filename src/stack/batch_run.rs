@@ -101,17 +101,17 @@ async fn write(shared: &Shared, id: &str, answers: &[Value], errors: &[Value]) -
 
 /// What a model answers, or why it does not.
 async fn answer(shared: &Arc<Shared>, caller: &Caller, request: &BatchRequest) -> Result<Value, String> {
-    let body = request.body.clone();
+    let body = Value::Object(request.body.clone());
     let (answer, schema) = match request.url.as_str() {
         CHAT => {
-            roles(&body)?;
-            (chat::complete(shared, caller, body).await, "OpenAIChatCompletionRequestWithExtraBody")
+            roles(&request.body)?;
+            (chat::complete(shared, caller, &body).await, "OpenAIChatCompletionRequestWithExtraBody")
         }
         COMPLETIONS => {
-            (completions::complete(shared, caller, body).await, "OpenAICompletionRequestWithExtraBody")
+            (completions::complete(shared, caller, &body).await, "OpenAICompletionRequestWithExtraBody")
         }
         _ => {
-            let answer = match fields::checked(&request_types::EMBEDDINGS, body) {
+            let answer = match fields::checked(&request_types::EMBEDDINGS, &body) {
                 Ok(params) => shared.embeddings(caller, params).await,
                 Err(error) => Err(error),
             };

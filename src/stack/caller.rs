@@ -1,7 +1,7 @@
 //! What a request carries beside its body: provider data, trace context, the bytes themselves.
 
 use super::errors::{ApiError, Issue};
-use super::fields::{self, Model, Need, Ty};
+use super::fields::{self, Model, Need};
 use axum::body::{Body, to_bytes};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -90,11 +90,7 @@ pub(crate) async fn completed_body(
         Value::Object(params) => complete(params).into(),
         value => value,
     };
-    match fields::check(&Ty::Model(model), &value, &["body"]) {
-        Ok(Value::Object(map)) => Ok(map),
-        Ok(_) => Err(ApiError::Internal("a checked body is no object".into())),
-        Err(issues) => Err(ApiError::Request(issues)),
-    }
+    fields::check_object(model, &value, &["body"]).map_err(ApiError::Request)
 }
 
 /// Checks the parameters behind a path's `?`.
@@ -103,11 +99,7 @@ pub(crate) fn query(
     query: BTreeMap<String, String>,
 ) -> Result<Map<String, Value>, ApiError> {
     let query: Map<String, Value> = query.into_iter().map(|(name, value)| (name, value.into())).collect();
-    match fields::check(&Ty::Model(model), &query.into(), &["query"]) {
-        Ok(Value::Object(map)) => Ok(map),
-        Ok(_) => Err(ApiError::Internal("a checked query is no object".into())),
-        Err(issues) => Err(ApiError::Request(issues)),
-    }
+    fields::check_object(model, &query.into(), &["query"]).map_err(ApiError::Request)
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -40,7 +40,7 @@ pub(crate) async fn create(
 pub(crate) async fn complete(
     shared: &Arc<Shared>,
     caller: &Caller,
-    params: Map<String, Value>,
+    params: &Value,
 ) -> Result<Value, ApiError> {
     answer(shared, caller, fields::checked(&request_types::CHAT, params)?).await
 }
@@ -52,7 +52,7 @@ pub(crate) async fn stream(
     caller: &Caller,
     params: Map<String, Value>,
 ) -> Result<Opened, ApiError> {
-    open(shared, caller, fields::checked(&request_types::CHAT, params)?).await
+    open(shared, caller, fields::checked(&request_types::CHAT, &params.into())?).await
 }
 
 async fn answer(

@@ -34,11 +34,7 @@ pub(crate) async fn create(
 }
 
 /// Calls a model for another API: what `POST /v1/completions` answers to these parameters.
-pub(crate) async fn complete(
-    shared: &Shared,
-    caller: &Caller,
-    params: Map<String, Value>,
-) -> Result<Value, ApiError> {
+pub(crate) async fn complete(shared: &Shared, caller: &Caller, params: &Value) -> Result<Value, ApiError> {
     answer(shared, caller, &fields::checked(&request_types::COMPLETION, params)?).await
 }
 

@@ -206,7 +206,7 @@ impl Shared {
                 request.insert("stop".into(), stop.clone());
             }
             request.insert("prompt".into(), json_text(prompt)?);
-            let answer = completions::complete(self, caller, request).await?;
+            let answer = completions::complete(self, caller, &request.into()).await?;
             return Ok(answer.pointer("/choices/0/text").cloned().unwrap_or_default());
         }
         let Some(conversation) = row.get("chat_completion_input") else {
@@ -220,7 +220,7 @@ impl Shared {
         let instruction = candidate.get("system_message").filter(|message| !message.is_null()).cloned();
         let messages: Vec<Value> = instruction.into_iter().chain(of("system")).chain(of("user")).collect();
         request.insert("messages".into(), messages.into());
-        let answer = chat::complete(self, caller, request).await?;
+        let answer = chat::complete(self, caller, &request.into()).await?;
         Ok(answer.pointer("/choices/0/message/content").cloned().unwrap_or_default())
     }
 }

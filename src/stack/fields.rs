@@ -141,25 +141,30 @@ impl Need {
 
 /// Checks and completes `value`. `root` begins every location: `["body"]`, `["query"]` or nothing.
 pub(crate) fn check(ty: &Ty, value: &Value, root: &[&str]) -> Result<Value, Vec<Issue>> {
+    checked_by(root, |checker| checker.ty(ty, value))
+}
+
+/// As [`check`], of an object.
+pub(crate) fn check_object(
+    model: &Model,
+    value: &Value,
+    root: &[&str],
+) -> Result<Map<String, Value>, Vec<Issue>> {
+    checked_by(root, |checker| checker.model(model, value))
+}
+
+fn checked_by<T>(root: &[&str], check: impl FnOnce(&mut Checker) -> Option<T>) -> Result<T, Vec<Issue>> {
     let mut checker =
         Checker { loc: root.iter().map(|part| Value::from(*part)).collect(), issues: Vec::new() };
-    let checked = checker.ty(ty, value);
-    match checked {
+    match check(&mut checker) {
         Some(value) if checker.issues.is_empty() => Ok(value),
         _ => Err(checker.issues),
     }
 }
 
 /// Checks parameters that one API hands to another, as the handler's own types do.
-pub(crate) fn checked(
-    model: &'static Model,
-    params: Map<String, Value>,
-) -> Result<Map<String, Value>, ApiError> {
-    match check(&Ty::Model(model), &params.into(), &[]) {
-        Ok(Value::Object(params)) => Ok(params),
-        Ok(_) => Err(ApiError::Internal("checked parameters are no object".into())),
-        Err(issues) => Err(ApiError::Issues(issues)),
-    }
+pub(crate) fn checked(model: &Model, params: &Value) -> Result<Map<String, Value>, ApiError> {
+    check_object(model, params, &[]).map_err(ApiError::Issues)
 }
 
 /// The checked value without the nulls of declared fields; nulls inside free-form parts stay.
@@ -198,7 +203,7 @@ struct Checker {
 }
 
 impl Checker {
-    fn fail(&mut self, msg: impl Into<String>, kind: &'static str) -> Option<Value> {
+    fn fail<T>(&mut self, msg: impl Into<String>, kind: &'static str) -> Option<T> {
         self.issues.push(Issue::new(&self.loc, msg, kind));
         None
     }
@@ -236,7 +241,7 @@ impl Checker {
             Ty::Enum(texts) => self.one_of(texts, "enum", value),
             Ty::Union(of) => self.union(of, value),
             Ty::Tagged { by, of } => self.tagged(by, of, value),
-            Ty::Model(model) => self.model(model, value),
+            Ty::Model(model) => self.model(model, value).map(Value::Object),
             Ty::OrNull(_) if value.is_null() => Some(Value::Null),
             Ty::OrNull(of) => self.ty(of, value),
         }
@@ -360,7 +365,7 @@ impl Checker {
                 .fail(format!("Unable to extract tag using discriminator '{by}'"), "union_tag_not_found");
         };
         match of.iter().find(|(name, _)| tag.as_str() == Some(name)) {
-            Some((name, model)) => self.within(*name, |this| this.model(model, value)),
+            Some((name, model)) => self.within(*name, |this| this.model(model, value)).map(Value::Object),
             None => {
                 let tag = tag.as_str().map_or_else(|| tag.to_string(), str::to_owned);
                 let known: Vec<String> = of.iter().map(|(name, _)| format!("'{name}'")).collect();
@@ -373,7 +378,7 @@ impl Checker {
         }
     }
 
-    fn model(&mut self, model: &Model, value: &Value) -> Option<Value> {
+    fn model(&mut self, model: &Model, value: &Value) -> Option<Map<String, Value>> {
         let Value::Object(map) = value else {
             return match model.otherwise {
                 NotAnObject::Body => self.fail(BODY_NOT_AN_OBJECT, "model_attributes_type"),
@@ -393,7 +398,7 @@ impl Checker {
                 map.iter().filter(|(key, _)| model.fields.iter().all(|field| field.name != key.as_str()));
             out.extend(extra.map(|(key, value)| (key.clone(), value.clone())));
         }
-        Some(out.into())
+        Some(out)
     }
 
     fn field(&mut self, field: &Field, value: Option<&Value>) -> Option<Value> {

@@ -116,10 +116,7 @@ impl<'a> Guard<'a> {
             "stream": false,
             "temperature": 0.0,
         });
-        let Value::Object(params) = params else {
-            return Err(ApiError::Internal("the parameters are no object".into()));
-        };
-        let answer = chat::complete(shared, caller, params).await?;
+        let answer = chat::complete(shared, caller, &params).await?;
         let text = answer.pointer("/choices/0/message/content").and_then(Value::as_str);
         text.map(|text| text.trim().to_owned())
             .ok_or_else(|| ApiError::Internal("the model of the shield answered without a text".into()))

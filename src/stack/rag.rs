@@ -158,8 +158,7 @@ impl Shared {
                 };
                 let prompt = rag_template::prompt(template, &messages)?;
                 let params = json!({"model": model, "messages": [{"role": "user", "content": prompt}], "stream": false});
-                let Value::Object(params) = params else { return Ok(String::new()) };
-                let answer = super::chat::complete(self, caller, params).await?;
+                let answer = super::chat::complete(self, caller, &params).await?;
                 Ok(answer
                     .pointer("/choices/0/message/content")
                     .and_then(Value::as_str)

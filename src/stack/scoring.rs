@@ -169,8 +169,7 @@ impl Shared {
         for row in rows {
             let prompt = judge.prompt(row)?;
             let request = json!({"model": judge.model, "messages": [{"role": "user", "content": prompt}]});
-            let answer =
-                chat::complete(self, caller, request.as_object().cloned().unwrap_or_default()).await?;
+            let answer = chat::complete(self, caller, &request).await?;
             let content = answer.pointer("/choices/0/message/content").and_then(Value::as_str);
             let content = content.ok_or_else(|| ApiError::Internal("the judge said nothing".into()))?;
             scores.push(scoring::rating(params, content)?);
