@@ -15,7 +15,7 @@ def answer(body: dict) -> dict:
     results = [m for m in messages if m["role"] == "tool"]
     if body.get("tools") and not results:
         function = body["tools"][0]["function"]
-        arguments = {"celsius": 20} if "celsius" in json.dumps(function) else {}
+        arguments = {"celsius": True} if "celsius" in json.dumps(function) else {}
         call = {"id": "call_1", "type": "function", "function": {"name": function["name"], "arguments": json.dumps(arguments)}}
         return {"role": "assistant", "content": None, "tool_calls": [call]}
     last = (results or messages)[-1]["content"]
