@@ -16,25 +16,18 @@ Exit status: 0 all agree or are explained, 1 not, 2 unusable input.
 
 import argparse
 import collections
-import json
 import os
 import pathlib
-import re
 import sys
 import typing
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+import runs
+from runs import ROOT, Trial, unusable
+
 SHARED = ROOT / os.environ.get("RUNNER_SHARED", "../shared")
 OUTCOMES = {"passed", "failed", "skipped", "xfailed", "xpassed", "broken", "quarantined"}
 NEEDS_INTERNET = "needs the internet"
 BAD = {"failed", "broken", "xpassed"}
-
-
-class Trial(typing.NamedTuple):
-    id: str
-    outcome: str
-    reason: str
-    upstream: str | None
 
 
 class Difference(typing.NamedTuple):
@@ -43,25 +36,11 @@ class Difference(typing.NamedTuple):
     text: str
 
 
-def unusable(message: str) -> typing.NoReturn:
-    print(f"compare-verdicts: {message}", file=sys.stderr)
-    sys.exit(2)
-
-
 def read_trials(path: pathlib.Path) -> list[Trial]:
-    trials = []
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            event = json.loads(line)
-        except ValueError as error:
-            unusable(f"{path}:{number}: not JSON: {error}")
-        if event.get("event") != "trial_finished":
-            continue
-        if event.get("outcome") not in OUTCOMES:
-            unusable(f"{path}:{number}: unknown outcome {event.get('outcome')!r}")
-        trials.append(Trial(event["id"], event["outcome"], event.get("reason") or "", event.get("upstream")))
+    trials = runs.trials(path)
+    for trial in trials:
+        if trial.outcome not in OUTCOMES:
+            unusable(f"{path}: {trial.id}: unknown outcome {trial.outcome!r}")
     if not trials:
         unusable(f"{path}: no `trial_finished` line, so nothing can be compared")
     return trials
@@ -73,25 +52,6 @@ def read_verdicts(path: pathlib.Path) -> dict[str, tuple[str, str]]:
     if not rows or rows[0][:2] != ["test_id", "outcome"]:
         unusable(f"{path}: the first line must name the columns test_id and outcome")
     return {row[0]: (row[1], row[3] if len(row) > 3 else "") for row in rows[1:] if len(row) > 1}
-
-
-def read_explanations(path: pathlib.Path) -> list[tuple[str, str]]:
-    if not path.exists():
-        return []
-    pairs = []
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
-        if not line.strip() or line.startswith("#"):
-            continue
-        pattern, tab, reason = line.partition("\t")
-        if not tab or not reason.strip():
-            unusable(f"{path}:{number}: expected `pattern<TAB>reason`")
-        pairs.append((pattern.strip(), reason.strip()))
-    return pairs
-
-
-def matches(pattern: str, text: str) -> bool:
-    """Only `*` is special: test ids hold brackets, which shell patterns would read as classes."""
-    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), text) is not None
 
 
 def compare(trials: list[Trial], verdicts: dict[str, tuple[str, str]]) -> tuple[set[str], list[Difference]]:
@@ -142,29 +102,24 @@ def main() -> int:
     try:
         trials = [t for t in read_trials(args.report) if t.upstream is None or in_scope(t.upstream)]
         verdicts = {key: row for key, row in read_verdicts(args.verdicts).items() if in_scope(key)}
-        explanations = read_explanations(args.explanations)
+        explanations = runs.Explanations(args.explanations)
     except OSError as error:
         unusable(str(error))
 
     agree, differences = compare(trials, verdicts)
-    used, open_ones, counts = set(), 0, collections.Counter()
+    open_ones, counts = 0, collections.Counter()
     for difference in differences:
-        found = next((pair for pair in explanations if matches(pair[0], difference.key)), None)
-        if difference.kind == "false green" or difference.kind == "failing" and difference.key in verdicts:
-            found = None
-        counts[difference.kind, found is not None] += 1
-        if found is None:
-            open_ones += 1
+        inexcusable = difference.kind == "false green" or difference.kind == "failing" and difference.key in verdicts
+        reason = None if inexcusable else explanations.reason(difference.key)
+        counts[difference.kind, reason is not None] += 1
+        open_ones += reason is None
+        if reason is None or args.verbose:
             print(f"{difference.kind:<10}  {difference.key}\n            {difference.text}")
-        else:
-            used.add(found[0])
-            if args.verbose:
-                print(f"{difference.kind:<10}  {difference.key}\n            {difference.text}\n"
-                      f"            explained: {found[1]}")
+        if reason is not None and args.verbose:
+            print(f"            explained: {reason}")
     if args.verbose:
-        for pattern, _ in explanations:
-            if pattern not in used:
-                print(f"unused      explanation for {pattern}")
+        for pattern in explanations.unused():
+            print(f"unused      explanation for {pattern}")
     parts = [f"{len(agree)} agree"]
     for kind in ("differ", "more", "offline", "false green", "no trial", "no verdict", "failing"):
         if total := counts[kind, True] + counts[kind, False]:

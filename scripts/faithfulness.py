@@ -15,7 +15,6 @@ Environment: RUNNER_BIN (a runner that is built), RUNNER_SHARED (recordings; def
 
 import argparse
 import collections
-import json
 import os
 import pathlib
 import re
@@ -24,15 +23,12 @@ import sys
 import tempfile
 import typing
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+import runs
+from runs import ROOT, unusable
+
 SHARED = pathlib.Path(os.environ.get("RUNNER_SHARED") or ROOT.parent / "shared").resolve()
 SETUPS = {"base": "ollama", "responses": "gpt"}
 LEAST_ALIKE = 0.97
-
-
-def unusable(message: str) -> typing.NoReturn:
-    print(f"faithfulness: {message}", file=sys.stderr)
-    sys.exit(2)
 
 
 def run(side: str, suite: str, out: pathlib.Path, selectors: list[str]) -> None:
@@ -53,15 +49,8 @@ def run(side: str, suite: str, out: pathlib.Path, selectors: list[str]) -> None:
         unusable(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout[-2000:]}")
 
 
-def lines(path: pathlib.Path) -> list[dict]:
-    if not path.exists():
-        unusable(f"{path} is not there; run without --reuse")
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-
-
 def outcomes(path: pathlib.Path) -> dict[str, tuple[str, str]]:
-    ended = (event for event in lines(path) if event["event"] == "trial_finished")
-    return {event["id"]: (event["outcome"], event["reason"] or "") for event in ended}
+    return {trial.id: (trial.outcome, trial.reason) for trial in runs.trials(path)}
 
 
 def is_literal(segment: str) -> bool:
@@ -86,7 +75,7 @@ def exchanges(path: pathlib.Path) -> dict[Key, dict]:
     found: dict[Key, dict] = {}
     numbers: dict[tuple[str, str], int] = collections.Counter()
     last: dict[tuple[str, str, str], Key] = {}
-    for line in lines(path):
+    for line in runs.events(path, "exchange"):
         at = endpoint(line["method"], line["path"])
         same = (line["id"], line["method"], line["path"])
         if line["method"] == "GET" and same in last:
@@ -122,28 +111,10 @@ def shape_differences(ours: dict, real: dict) -> typing.Iterator[tuple[str, str,
         yield place, here.get(place, "absent"), there.get(place, "absent")
 
 
-class Explanations:
-    def __init__(self, path: pathlib.Path) -> None:
-        self.known: list[tuple[re.Pattern[str], str, str]] = []
-        self.used: set[str] = set()
-        for number, line in enumerate(path.read_text("utf-8").splitlines() if path.exists() else [], 1):
-            if not line.strip() or line.startswith("#"):
-                continue
-            what, tab, reason = line.partition("\t")
-            if not tab or not reason.strip():
-                unusable(f"{path}:{number}: a pattern, a tab and a reason are needed")
-            pattern = ".*".join(re.escape(part) for part in what.split("*"))
-            self.known.append((re.compile(pattern), what, reason.strip()))
-
-    def reason(self, what: str) -> str | None:
-        for pattern, written, reason in self.known:
-            if pattern.fullmatch(what):
-                self.used.add(written)
-                return reason
-        return None
-
-
-def compare(suite: str, out: pathlib.Path, explanations: Explanations, selectors: list[str]) -> int:
+def compare(suite: str, out: pathlib.Path, explanations: runs.Explanations) -> int:
+    for path in (out / f"{suite}-{side}.{kind}" for side in ("ours", "real") for kind in ("jsonl", "exchanges")):
+        if not path.exists():
+            unusable(f"{path} is not there; run without --reuse")
     ours, real = (outcomes(out / f"{suite}-{side}.jsonl") for side in ("ours", "real"))
     unexplained = 0
     print(f"\n== suite {suite}: {len(ours)} trials in process, {len(real)} against Llama Stack 0.3.0")
@@ -197,18 +168,17 @@ def main() -> int:
     parser.add_argument("--reuse", action="store_true", help="compare what the last runs left")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    explanations = Explanations(ROOT / "scripts/faithfulness.tsv")
+    explanations = runs.Explanations(ROOT / "scripts/faithfulness.tsv")
     unexplained = 0
     for suite in options.suite or list(SETUPS):
         if not options.reuse:
             for side in ("ours", "real"):
                 run(side, suite, options.out, options.selectors)
-        unexplained += compare(suite, options.out, explanations, options.selectors)
+        unexplained += compare(suite, options.out, explanations)
     if not options.selectors and not options.suite:
-        for _, written, _ in explanations.known:
-            if written not in explanations.used:
-                print(f"unused explanation: {written}")
-                unexplained += 1
+        for pattern in explanations.unused():
+            print(f"unused explanation: {pattern}")
+            unexplained += 1
     print(f"\n{unexplained} unexplained" if unexplained else "\nall alike or explained")
     return 1 if unexplained else 0
 

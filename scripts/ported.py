@@ -17,18 +17,15 @@ import subprocess
 import sys
 import typing
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+import runs
+from runs import ROOT, unusable
+
 SKIPPED = "skipped"
 
 
 class Function(typing.NamedTuple):
     version: str
     why_not: str
-
-
-def unusable(message: str) -> typing.NoReturn:
-    print(f"ported: {message}", file=sys.stderr)
-    sys.exit(2)
 
 
 def function_of(upstream: str) -> str:
@@ -57,11 +54,10 @@ def outcomes(reports: list[pathlib.Path]) -> dict[str, set[tuple[str, str]]]:
     """Of each function, how its trials ended in any report, with the reason of those that were skipped."""
     found = collections.defaultdict(set)
     for report in reports:
-        for line in report.read_text("utf-8").splitlines():
-            event = json.loads(line)
-            if event.get("event") == "trial_finished" and event.get("upstream"):
-                reason = event.get("reason") or "" if event["outcome"] == SKIPPED else ""
-                found[function_of(event["upstream"])].add((event["outcome"], reason))
+        for trial in runs.trials(report):
+            if trial.upstream:
+                reason = trial.reason if trial.outcome == SKIPPED else ""
+                found[function_of(trial.upstream)].add((trial.outcome, reason))
     return found
 
 

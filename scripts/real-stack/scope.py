@@ -1,50 +1,31 @@
 """Counts whose recordings answered the runs of scope.sh, and compares their outcomes."""
 
-import json
+import pathlib
 import sys
-from pathlib import Path
 
-runs, recordings = Path(sys.argv[1]), Path(sys.argv[2])
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+import runs
 
-
-def bare(test):
-    return (test or "").removeprefix("tests/integration/")
-
-
-tests = {}  # file -> test
-asked = {}  # request -> the tests that have a recording of it
-request_of = {}
-for path in recordings.rglob("*.json"):
-    recording = json.loads(path.read_text())
-    if not isinstance(recording, dict) or "request" not in recording:
-        continue
-    file = path.relative_to(recordings).as_posix()
-    request = recording["request"]
-    key = json.dumps([request.get("endpoint"), request.get("body")], sort_keys=True)
-    tests[file] = bare(recording.get("test_id"))
-    asked.setdefault(key, set()).add(tests[file])
-    request_of[file] = key
+out, recordings = pathlib.Path(sys.argv[1]), runs.Recordings(pathlib.Path(sys.argv[2]))
 
 
 def read(name):
+    report = out / f"{name}.jsonl"
     outcomes, counts = {}, dict(own=0, other=0, shared=0, shared_own=0, misses=0, nobodys=0)
-    for line in (runs / f"{name}.jsonl").read_text().splitlines():
-        event = json.loads(line)
-        if event["event"] == "trial_finished":
-            outcomes[event["id"]] = event["outcome"]
-            test = bare(event["upstream"])
-            for used in event["matches"]:
-                if used["file"] is None:
-                    counts["misses"] += used["tier"].startswith("miss")
-                    continue
-                own = tests[used["file"]] == test
-                counts["own" if own else "other"] += 1
-                if len(asked[request_of[used["file"]]]) > 1:
-                    counts["shared"] += 1
-                    counts["shared_own"] += own
-        elif event["event"] == "run_finished":
-            lists = ("/models", "/tags", "/ps")
-            counts["nobodys"] = sum(not used["endpoint"].endswith(lists) for used in event["matches"])
+    for trial in runs.trials(report):
+        outcomes[trial.id] = trial.outcome
+        for used in trial.matches:
+            if used["file"] is None:
+                counts["misses"] += used["tier"].startswith("miss")
+                continue
+            own = recordings.tests.get(used["file"]) == trial.upstream
+            counts["own" if own else "other"] += 1
+            if recordings.is_shared(used["file"]):
+                counts["shared"] += 1
+                counts["shared_own"] += own
+    lists = ("/models", "/tags", "/ps")
+    for end in runs.events(report, "run_finished"):
+        counts["nobodys"] = sum(not used["endpoint"].endswith(lists) for used in end["matches"])
     return outcomes, counts
 
 
