@@ -6,9 +6,5 @@ set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 scripts/real-stack/install.sh
-runner=${RUNNER_BIN:-}
-if [[ -z $runner ]]; then
-    cargo build --quiet --locked --bin runner
-    runner=${CARGO_TARGET_DIR:-target}/debug/runner
-fi
-exec target/real-stack/venv/bin/python scripts/sdk-clients/check.py "$(realpath "$runner")"
+source scripts/runner-bin.sh
+exec target/real-stack/venv/bin/python scripts/sdk-clients/check.py "$runner"

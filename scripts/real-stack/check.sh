@@ -22,12 +22,7 @@ if [[ ! -d $shared ]]; then
     exit 1
 fi
 scripts/real-stack/install.sh
-# RUNNER_BIN names a binary that is built already.
-runner=${RUNNER_BIN:-}
-if [[ -z $runner ]]; then
-    cargo build --quiet --locked --bin runner
-    runner=${CARGO_TARGET_DIR:-target}/debug/runner
-fi
+source scripts/runner-bin.sh
 
 mkdir -p "$out"
 state=$(mktemp -d)
@@ -58,19 +53,6 @@ faults() {
     "$runner" --suite=base --setup=ollama --quiet faults "$@"
 }
 
-# The server of pytest's reference run of `responses` listed an embedding model that nothing there could run, beside
-# Ollama's, the default one of its vector stores. An empty module in torch's place makes this one list it too.
-responses() {
-    local config=$state/responses.yaml
-    mkdir "$state/absent"
-    : >"$state/absent/torch.py"
-    sed '/^  inference:$/a\  - {provider_id: sentence-transformers, provider_type: "inline::sentence-transformers"}' \
-        "$shared/real-stack/run.yaml" >"$config"
-    PYTHONPATH=$state/absent:$PYTHONPATH run llama-stack-responses responses real_stack --setup=gpt --stack=llama-stack \
-        --retries 4 "--stack-config=server:$config" --env OLLAMA_URL=http://0.0.0.0:11434 --embedding-dimension=768 \
-        --embedding-model=sentence-transformers/nomic-ai/nomic-embed-text-v1.5
-}
-
 failures=0
 run in-process base in_process --setup=ollama || failures=1
 faults in-process || failures=1
@@ -84,7 +66,8 @@ faults in-process || failures=1
     status=0
     run llama-stack base real_stack --setup=ollama "${real[@]}" || status=1
     faults llama-stack "${real[@]}" || status=1
-    responses || status=1
+    for_responses "$state" "$shared/real-stack/run.yaml"
+    run llama-stack-responses responses real_stack --retries 4 "${responses_flags[@]}" || status=1
     exit "$status"
 ) || failures=1
 printf '\n== each test its own recordings\n'

@@ -5,7 +5,6 @@ set -euo pipefail
 
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cd "$repo"
-source scripts/python312.sh
 shared=${RUNNER_SHARED:-../shared}
 requirements=$shared/real-stack/requirements.txt
 venv=$repo/target/real-stack/venv
@@ -14,6 +13,18 @@ stamp=$venv/.installed
 fail() {
     printf 'real stack: %s\n' "$*" >&2
     exit 1
+}
+
+# Prints a command for Python 3.12, from PATH or from pyenv (whose shim answers only when a version is chosen).
+python312() {
+    local version
+    if python3.12 -c '' 2>/dev/null; then
+        echo python3.12
+    elif version=$(pyenv latest 3.12 2>/dev/null) && PYENV_VERSION=$version python3.12 -c '' 2>/dev/null; then
+        echo "env PYENV_VERSION=$version python3.12"
+    else
+        return 1
+    fi
 }
 
 [[ -f $requirements ]] || fail "$requirements is absent; set RUNNER_SHARED to the folder of shared data"

@@ -7,26 +7,17 @@ set -euo pipefail
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cd "$repo"
 export RUNNER_SHARED=${RUNNER_SHARED:-../shared}
-runner=${RUNNER_BIN:-}
-if [[ -z $runner ]]; then
-    cargo build --quiet --locked --bin runner
-    runner=${CARGO_TARGET_DIR:-target}/debug/runner
-fi
-runner=$(realpath "$runner")
+scripts/real-stack/install.sh
+source scripts/runner-bin.sh
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 export LLAMA_STACK_TEST_RECORDING_DIR
 LLAMA_STACK_TEST_RECORDING_DIR=$(realpath "$RUNNER_SHARED/recordings/llama-stack-0.3.0")
 unset LLAMA_STACK_CONFIG LLAMA_STACK_TEST_INFERENCE_MODE
 
-# As scripts/real-stack/check.sh does for this suite: one more embedding model has to be listed.
-mkdir "$out/absent"
-: >"$out/absent/torch.py"
-sed '/^  inference:$/a\  - {provider_id: sentence-transformers, provider_type: "inline::sentence-transformers"}' \
-    "$RUNNER_SHARED/real-stack/run.yaml" >"$out/run.yaml"
 # The same project with a definition that tags nothing.
 mkdir "$out/untagged"
-cp -r suites setups stacks test_cases "$out/untagged"
+cp -r suites setups stacks fixtures shapes test_cases "$out/untagged"
 sed -i '/provider_data_key/d' "$out/untagged/stacks/llama-stack.yaml"
 
 run() {
@@ -35,10 +26,8 @@ run() {
     (
         export SQLITE_STORE_DIR=$out/state-$name
         source scripts/real-stack/env.sh
-        export PYTHONPATH=$out/absent:$PYTHONPATH
-        "$runner" --suite=responses --setup=gpt --quiet --stack=llama-stack "--stack-config=server:$out/run.yaml" \
-            --env OLLAMA_URL=http://0.0.0.0:11434 --embedding-dimension=768 \
-            --embedding-model=sentence-transformers/nomic-ai/nomic-embed-text-v1.5 --report "jsonl=$out/$name.jsonl" "$@" >"$out/$name.log"
+        for_responses "$out" "$RUNNER_SHARED/real-stack/run.yaml"
+        "$runner" --suite=responses --quiet "${responses_flags[@]}" --report "jsonl=$out/$name.jsonl" "$@" >"$out/$name.log"
     ) || status=$?
     case $status in
         0 | 1 | 7) ;;

@@ -2,18 +2,8 @@
 
 use insta::assert_snapshot;
 
-use crate::provider::Provider;
+use crate::provider::{Provider, SAYS_SOL};
 use crate::support::Project;
-
-const SAYS_SOL: &str = r#"
-cases:
-  - name: says_sol
-    params: [text_model]
-    steps:
-      - post: /v1/chat/completions
-        body: {json: {model: "${{ text_model }}", messages: [{role: user, content: "The sun?"}]}}
-        expect: [{json: {at: "$.choices[0].message.content", equals: Sol}}]
-"#;
 
 const MANY: &str = "
 cases:
@@ -36,9 +26,8 @@ fn order(stdout: &str) -> String {
 
 #[test]
 fn a_flaky_trial_passes_unless_it_may_not() {
-    let flaky = || Provider::chat(|asked| if asked.number == 0 { "Luna".into() } else { "Sol".into() });
     let run = |more: &[&str]| {
-        let provider = flaky();
+        let provider = Provider::sol_after(1);
         let project = Project::cases(SAYS_SOL).talks_to(&provider);
         let args = ["--suite=base", "--inference-mode=live", "--retry-delay=1ms"];
         project.run(&[&args[..], more].concat()).code
@@ -81,7 +70,7 @@ fn each_trial_is_repeated_and_reported() {
 /// Each repetition starts again from the first recording, and its requests are its own.
 #[test]
 fn a_repeated_trial_replays_its_recordings_each_time() {
-    let provider = Provider::chat(|_| "Sol".into());
+    let provider = Provider::sol_after(0);
     let project = Project::cases(SAYS_SOL).talks_to(&provider);
     assert_eq!(project.run(&["--suite=base", "--inference-mode=record", "--repeat-each=2"]).code, Some(0));
     assert_eq!(provider.asked().len(), 2);
@@ -121,28 +110,24 @@ fn what_failed_last_is_run_again() {
     let project = Project::cases(MANY).folder("state");
     let state = project.path("state").display().to_string();
     let project = project.env("XDG_STATE_HOME", state);
-    let last = |args: &[&str]| {
+    let last = |project: &Project, args: &[&str]| {
         let run = project.run(&[&["-j1"], args].concat());
         format!("{} [{}] {}", run.code.unwrap_or(-1), order(&run.stdout), run.stderr.trim())
     };
-    assert_snapshot!(last(&["--lf"]), @"
+    assert_snapshot!(last(&project, &["--lf"]), @"
     1 [PASS a::a, FAIL a::b, PASS a::c, PASS a::d, FAIL a::e] note: none of these trials failed when it last ran; all are run
     ");
-    assert_snapshot!(last(&["--last-failed"]), @"
+    assert_snapshot!(last(&project, &["--last-failed"]), @"
     1 [FAIL a::b, FAIL a::e]
     ");
     let project = project.file("test_cases/a.yaml", MANY.replace("404", "200"));
-    let last = |args: &[&str]| {
-        let run = project.run(&[&["-j1"], args].concat());
-        format!("{} [{}] {}", run.code.unwrap_or(-1), order(&run.stdout), run.stderr.trim())
-    };
-    assert_snapshot!(last(&["--lf", "-k", "a::b"]), @"
+    assert_snapshot!(last(&project, &["--lf", "-k", "a::b"]), @"
     0 [PASS a::b]
     ");
-    assert_snapshot!(last(&["--lf"]), @"
+    assert_snapshot!(last(&project, &["--lf"]), @"
     0 [PASS a::e]
     ");
-    assert_snapshot!(last(&["--lf"]), @"
+    assert_snapshot!(last(&project, &["--lf"]), @"
     0 [PASS a::a, PASS a::b, PASS a::c, PASS a::d, PASS a::e] note: none of these trials failed when it last ran; all are run
     ");
 }

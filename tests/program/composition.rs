@@ -2,18 +2,17 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Stdio};
+use std::process::Child;
 use std::sync::mpsc;
 
 use axum::body::Body;
 use axum::response::IntoResponse;
 use insta::assert_snapshot;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use tokio::sync::Notify;
 
 use crate::provider::Provider;
-use crate::support::Project;
+use crate::support::{Project, signal};
 
 fn stack_config(spec: &str) -> String {
     Project::new().says(&["--stack-config", spec])
@@ -151,8 +150,7 @@ cases:
 
 /// `runner serve` and the address that it prints.
 fn served(project: &Project) -> (Child, String) {
-    let mut command = project.command(&["serve", "--port=0"]);
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
+    let mut child = project.start(&["serve", "--port=0"]);
     let mut line = String::new();
     BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("prints");
     let address = line.trim_end().rsplit('/').next().expect("an address").to_owned();
@@ -198,7 +196,7 @@ fn stopped_in_a_stream(signals: usize, goes_on: bool) -> (Option<i32>, String, S
     .expect("sends");
     is_asked.recv().expect("the model is asked");
     for _ in 0..signals {
-        kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM).expect("is running");
+        signal(&child, Signal::SIGTERM);
         // The port is closed as soon as the signal is seen.
         while TcpStream::connect(&address).is_ok() {}
     }

@@ -4,8 +4,7 @@ use std::sync::mpsc;
 
 use axum::response::{IntoResponse, Json};
 use insta::assert_snapshot;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use serde_json::json;
 
 use crate::provider::Provider;
@@ -258,12 +257,9 @@ cases:
   - {name: never, uses: store, steps: [{get: /never, expect: [{status: 200}]}]}
 "#,
     );
-    let mut command = project.command(&["--stack-config", &stack.url(), "-j1"]);
-    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
-    let child = command.spawn().expect("starts");
+    let child = project.start(&["--stack-config", &stack.url(), "-j1"]);
     hangs.recv().expect("the stack is asked");
-    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).expect("is running");
-    let output = project.output(&child.wait_with_output().expect("ends"));
+    let output = project.stop(child, Signal::SIGINT);
     assert_eq!(output.code, Some(2), "{output}");
     assert_eq!(asked(&stack), "POST /store\nGET /hang\nDELETE /store");
 }

@@ -1,12 +1,11 @@
 //! Ctrl-C: what is running ends, what is known is printed, and nothing is left behind.
 
 use std::io::Read;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::mpsc;
 
 use insta::assert_snapshot;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 
 use crate::provider::Provider;
 use crate::support::{Output, Project};
@@ -33,11 +32,9 @@ fn interrupted(project: Project, args: &[&str], signal: Signal) -> Output {
         std::future::pending()
     });
     let project = project.talks_to(&provider);
-    let mut command = project.command(&[&["--suite=base", "--inference-mode=live", "-j1"], args].concat());
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
+    let child = project.start(&[&["--suite=base", "--inference-mode=live", "-j1"], args].concat());
     is_asked.recv().expect("the model is asked");
-    kill(Pid::from_raw(child.id().cast_signed()), signal).expect("is running");
-    project.output(&child.wait_with_output().expect("ends"))
+    project.stop(child, signal)
 }
 
 #[test]
@@ -97,12 +94,10 @@ fn interrupted_at_boot(signal: Signal) {
     );
     let pipe = project.path("alive");
     assert!(Command::new("mkfifo").arg(&pipe).status().expect("starts").success());
-    let mut command = project.command(&["--stack=slow", "--stack-config=server:starter"]);
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
+    let child = project.start(&["--stack=slow", "--stack-config=server:starter"]);
     let mut alive = std::fs::File::open(pipe).expect("opens when the server starts");
     alive.read_exact(&mut [0; 3]).expect("it is up");
-    kill(Pid::from_raw(child.id().cast_signed()), signal).expect("is running");
-    let output = project.output(&child.wait_with_output().expect("ends"));
+    let output = project.stop(child, signal);
     alive.read_to_end(&mut Vec::new()).expect("all of the server ends");
     let said = output.to_string();
     assert_eq!(said, "exit 2\n--- stderr\ninterrupted before the stack was ready; nothing was run");

@@ -5,7 +5,6 @@ use std::process::Command;
 use insta::assert_snapshot;
 use serde_json::Value;
 
-use crate::provider::{Asked, Provider};
 use crate::support::Project;
 
 const MATRIX: &str = "default:\n  - {suite: base, stack_config: [starter, 'server:starter']}\n  - {suite: base, setup: local, shards: 2}\n";
@@ -127,12 +126,11 @@ fn changed_files_choose_jobs() {
 
 #[test]
 fn only_setups_with_recordings() {
-    let provider = Provider::chat(Asked::question);
     let cases = "cases:\n  - name: asks\n    params: [text_model]\n    steps:\n      - post: /v1/chat/completions\n        \
                  body: {json: {model: \"${{ text_model }}\", messages: [{role: user, content: Hi}]}}\n        \
                  expect: [{status: 200}]\n";
-    let project = Project::cases(cases)
-        .talks_to(&provider)
+    let (_provider, project) = Project::echoed(cases);
+    let project = project
         .file("ci_matrix.yaml", "default: [{suite: base, setup: [local, far]}]")
         .file("setups/far.yaml", "name: far\n");
     assert_eq!(project.run(&["--suite=base", "--inference-mode=record"]).code, Some(0));

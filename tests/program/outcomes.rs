@@ -3,7 +3,7 @@
 use axum::response::IntoResponse;
 use insta::assert_snapshot;
 
-use crate::provider::{Asked, Provider, completion};
+use crate::provider::{Provider, SAYS_SOL, completion};
 use crate::support::Project;
 
 /// Cases that ask the model something; the model answers with what it was asked.
@@ -41,14 +41,9 @@ cases:
     steps: [{get: /v1/version, expect: [{status: 200}]}]
 "#;
 
-fn echo() -> Provider {
-    Provider::chat(Asked::question)
-}
-
 #[test]
 fn every_outcome() {
-    let provider = echo();
-    let project = Project::cases(CASES).talks_to(&provider);
+    let (_provider, project) = Project::echoed(CASES);
     assert_snapshot!(project.says(&["--suite=base", "--inference-mode=live", "-j1"]), @r#"
     exit 1
     --- stdout
@@ -96,8 +91,7 @@ fn every_outcome() {
 
 #[test]
 fn quiet_prints_failures_and_counts() {
-    let provider = echo();
-    let project = Project::cases(CASES).talks_to(&provider);
+    let (_provider, project) = Project::echoed(CASES);
     let selected = ["a::answers", "a::says_luna", "a::sees"];
     let output =
         project.run(&[&selected[..], &["--suite=base", "--inference-mode=live", "-j1", "-q"]].concat());
@@ -162,24 +156,9 @@ fn maxfail_stops_after_that_many() {
     ");
 }
 
-/// Only the third answer is the right one.
-fn right_at_the_third_try() -> Provider {
-    Provider::chat(|asked| if asked.number < 2 { "Luna".to_owned() } else { "Sol".to_owned() })
-}
-
-const SAYS_SOL: &str = r#"
-cases:
-  - name: says_sol
-    params: [text_model]
-    steps:
-      - post: /v1/chat/completions
-        body: {json: {model: "${{ text_model }}", messages: [{role: user, content: "The sun?"}]}}
-        expect: [{json: {at: "$.choices[0].message.content", equals: Sol}}]
-"#;
-
 #[test]
 fn retries_until_it_passes() {
-    let provider = right_at_the_third_try();
+    let provider = Provider::sol_after(2);
     let project = Project::cases(SAYS_SOL).talks_to(&provider);
     assert_snapshot!(course(&project, &["--suite=base", "--inference-mode=live", "--retries=5"]), @"
     exit 0
@@ -191,7 +170,7 @@ fn retries_until_it_passes() {
 
 #[test]
 fn retries_run_out() {
-    let provider = right_at_the_third_try();
+    let provider = Provider::sol_after(2);
     let project = Project::cases(SAYS_SOL).talks_to(&provider);
     assert_snapshot!(course(&project, &["--suite=base", "--inference-mode=live", "--retries=1"]), @"
     exit 1

@@ -26,8 +26,7 @@ cases:
 
 /// A project whose three trials are recorded, with its provider.
 fn recorded() -> (Provider, Project) {
-    let provider = Provider::chat(Asked::question);
-    let project = Project::cases(SUNS).talks_to(&provider);
+    let (provider, project) = Project::echoed(SUNS);
     let run = project.run(&["--suite=base", "--inference-mode=record", "-j1"]);
     assert_eq!((run.code, provider.asked().len()), (Some(0), 3), "{run}");
     (provider, project)
@@ -185,9 +184,7 @@ fn recordings_that_nobody_asked_for_are_reported_or_fail_the_run() {
 
     2 passed, 0 failed in 0.00s
     ");
-    let last = project.read("run.jsonl");
-    let end: serde_json::Value =
-        serde_json::from_str(last.lines().last().expect("has lines")).expect("parses");
+    let end = project.events("run.jsonl").pop().expect("has lines");
     assert_eq!(end["recordings"]["unused"].as_array().map(Vec::len), Some(2));
 }
 
@@ -215,8 +212,7 @@ fn what_a_selection_leaves_out_is_not_unused() {
 
 #[test]
 fn a_budget_of_requests_stops_the_run_before_it_is_exceeded() {
-    let provider = Provider::chat(Asked::question);
-    let project = Project::cases(SUNS).talks_to(&provider);
+    let (provider, project) = Project::echoed(SUNS);
     let args = ["--suite=base", "--inference-mode=record", "-j1", "--max-requests=1", "--report=run.jsonl"];
     assert_snapshot!(project.says(&args), @r#"
     exit 1
@@ -237,22 +233,17 @@ fn a_budget_of_requests_stops_the_run_before_it_is_exceeded() {
     1 passed, 0 failed, 1 broken, 1 not run in 0.00s
     "#);
     assert_eq!(provider.asked().len(), 1);
-    let lines = project.read("run.jsonl");
-    let finished: Vec<serde_json::Value> = lines
-        .lines()
-        .filter_map(|line| serde_json::from_str(line).ok())
-        .filter(|event: &serde_json::Value| event["event"] == "trial_finished")
-        .collect();
+    let mut finished = project.events("run.jsonl");
+    finished.retain(|event| event["event"] == "trial_finished");
     let tokens = serde_json::json!({"prompt": 1, "completion": 1, "total": 2});
     let broken = finished.iter().find(|event| event["outcome"] == "broken").expect("is there");
-    assert!(finished.iter().any(|event| event["tokens"] == tokens), "{lines}");
+    assert!(finished.iter().any(|event| event["tokens"] == tokens), "{finished:?}");
     assert!(broken["tokens"].is_null() && broken["failures"][0]["kind"] == "fault", "{broken}");
 }
 
 #[test]
 fn a_budget_of_tokens_holds_in_a_live_run() {
-    let provider = Provider::chat(Asked::question);
-    let project = Project::cases(SUNS).talks_to(&provider);
+    let (provider, project) = Project::echoed(SUNS);
     let args = ["--suite=base", "--inference-mode=live", "-j1", "-v", "--max-tokens=200"];
     assert_snapshot!(project.says(&args), @r#"
     exit 1

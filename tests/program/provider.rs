@@ -93,6 +93,11 @@ impl Provider {
         })
     }
 
+    /// Says `Luna` so many times, then `Sol`.
+    pub(crate) fn sol_after(wrong: usize) -> Self {
+        Self::chat(move |asked| if asked.number < wrong { "Luna".to_owned() } else { "Sol".to_owned() })
+    }
+
     /// Where the stack finds it.
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
@@ -118,6 +123,17 @@ impl Drop for Provider {
         }
     }
 }
+
+/// A case that wants the model to say `Sol`.
+pub(crate) const SAYS_SOL: &str = r#"
+cases:
+  - name: says_sol
+    params: [text_model]
+    steps:
+      - post: /v1/chat/completions
+        body: {json: {model: "${{ text_model }}", messages: [{role: user, content: "The sun?"}]}}
+        expect: [{json: {at: "$.choices[0].message.content", equals: Sol}}]
+"#;
 
 /// A chat completion as OpenAI's API has it.
 pub(crate) fn completion(text: &str) -> Response {

@@ -24,8 +24,7 @@ fn outcomes(stdout: &str) -> Vec<&str> {
 
 #[test]
 fn what_was_recorded_replays_without_the_provider() {
-    let provider = Provider::chat(Asked::question);
-    let project = Project::cases(SUNS).talks_to(&provider);
+    let (provider, project) = Project::echoed(SUNS);
     let recorded = project.run(&["--suite=base", "--inference-mode=record", "-j1"]);
     assert_eq!((recorded.code, provider.asked().len()), (Some(0), 2), "{recorded}");
     drop(provider);
@@ -36,8 +35,7 @@ fn what_was_recorded_replays_without_the_provider() {
 
 #[test]
 fn a_miss_shows_the_nearest_recording_and_what_differs() {
-    let provider = Provider::chat(Asked::question);
-    let project = Project::cases(SUNS).talks_to(&provider);
+    let (provider, project) = Project::echoed(SUNS);
     assert_eq!(project.run(&["--suite=base", "--inference-mode=record"]).code, Some(0));
     drop(provider);
     let changed = SUNS.replace("Which other sun?", "Which moon?");
@@ -98,8 +96,7 @@ fn a_miss_and_a_failure_are_a_failure() {
 
 #[test]
 fn record_if_missing_asks_only_for_what_is_missing() {
-    let provider = Provider::chat(Asked::question);
-    let project = Project::cases(SUNS).talks_to(&provider);
+    let (provider, project) = Project::echoed(SUNS);
     let run = |args: &[&str]| project.run(&[&["--suite=base", "-j1"], args].concat()).code;
     assert_eq!(run(&["--inference-mode=record", "-k", "one"]), Some(0));
     assert_eq!(run(&["--inference-mode=record-if-missing"]), Some(0));
@@ -109,8 +106,7 @@ fn record_if_missing_asks_only_for_what_is_missing() {
 
 #[test]
 fn live_records_nothing() {
-    let provider = Provider::chat(Asked::question);
-    let project = Project::cases(SUNS).talks_to(&provider);
+    let (_provider, project) = Project::echoed(SUNS);
     assert_eq!(project.run(&["--suite=base", "--inference-mode=live", "-k", "one"]).code, Some(0));
     assert_eq!(std::fs::read_dir(project.path("recordings")).expect("reads").count(), 0);
 }
@@ -118,9 +114,8 @@ fn live_records_nothing() {
 /// What cannot be seen is neither passed nor failed.
 #[test]
 fn checks_of_provider_requests_are_skipped_where_none_are_seen() {
-    let provider = Provider::chat(Asked::question);
     let checked = format!("{SUNS}          - provider_calls: {{count: 1}}\n");
-    let project = Project::cases(&checked).talks_to(&provider);
+    let (_provider, project) = Project::echoed(&checked);
     let run = |args: &[&str]| project.run(&[&["--suite=base", "-j1", "-k", "one"], args].concat());
     assert_snapshot!(run(&["--inference-mode=live"]).to_string(), @"
     exit 0
@@ -140,8 +135,8 @@ fn checks_of_provider_requests_are_skipped_where_none_are_seen() {
 /// With `CI` set the mode stays replay, unless it is asked for.
 #[test]
 fn ci_replays() {
-    let provider = Provider::chat(Asked::question);
-    let project = Project::cases(SUNS).talks_to(&provider).env("CI", "true");
+    let (provider, project) = Project::echoed(SUNS);
+    let project = project.env("CI", "true");
     assert_eq!(project.run(&["--suite=base"]).code, Some(7));
     assert_eq!(project.run(&["--suite=base", "--inference-mode=live"]).code, Some(0));
     assert_eq!(provider.asked().len(), 2);

@@ -3,7 +3,6 @@
 use insta::assert_snapshot;
 use serde_json::Value;
 
-use crate::provider::{Asked, Provider};
 use crate::support::Project;
 
 const CASES: &str = r#"
@@ -27,8 +26,7 @@ cases:
 
 /// Records, then replays with the reports.
 fn reported(args: &[&str]) -> Project {
-    let provider = Provider::chat(Asked::question);
-    let project = Project::cases(CASES).talks_to(&provider);
+    let (provider, project) = Project::echoed(CASES);
     assert_eq!(project.run(&["--suite=base", "--inference-mode=record"]).code, Some(1));
     drop(provider);
     assert_eq!(project.run(&[&["--suite=base", "-j1"], args].concat()).code, Some(1));
@@ -38,9 +36,7 @@ fn reported(args: &[&str]) -> Project {
 #[test]
 fn json_lines() {
     let project = reported(&["--report=out/r.jsonl"]);
-    let lines = project.read("out/r.jsonl");
-    let mut events: Vec<Value> =
-        lines.lines().map(|line| serde_json::from_str(line).expect("is JSON")).collect();
+    let mut events = project.events("out/r.jsonl");
     for event in &mut events {
         if let Some(seconds) = event.get_mut("seconds") {
             assert!(seconds.as_f64().is_some_and(|n| (0.0..60.0).contains(&n)), "{seconds}");
@@ -73,10 +69,8 @@ fn json_lines() {
 #[test]
 fn exchanges() {
     let project = reported(&["--report=exchanges=out/x.jsonl", "a::fails"]);
-    let text = project.read("out/x.jsonl");
-    let mut events: Vec<Value> =
-        text.lines().map(|line| serde_json::from_str(line).expect("is JSON")).collect();
-    assert_eq!(events.len(), 2, "{text}");
+    let mut events = project.events("out/x.jsonl");
+    assert_eq!(events.len(), 2, "{events:?}");
     assert_eq!(events[0]["event"], "run_started");
     events[1]["seconds"] = 0.into();
     assert_eq!(
@@ -179,8 +173,7 @@ fn markdown() {
 
 #[test]
 fn provider_requests_are_printed_when_asked_for() {
-    let provider = Provider::chat(Asked::question);
-    let project = Project::cases(CASES).talks_to(&provider);
+    let (_provider, project) = Project::echoed(CASES);
     let output = project.run(&["--suite=base", "--inference-mode=record", "-v", "-k", "asks"]);
     assert_eq!(output.code, Some(0));
     assert_snapshot!(output.stdout, @"

@@ -21,8 +21,7 @@ cases:
 
 /// Outcome and failures of every trial, by id.
 fn outcomes(project: &Project, file: &str) -> BTreeMap<String, String> {
-    let lines = project.read(file);
-    let events = lines.lines().map(|line| serde_json::from_str::<Value>(line).expect("is JSON"));
+    let events = project.events(file).into_iter();
     events
         .filter(|event| event["event"] == "trial_finished")
         .map(|event| {

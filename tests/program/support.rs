@@ -2,13 +2,16 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use regex::Regex;
+use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::provider::Provider;
+use crate::provider::{Asked, Provider};
 
 /// A directory with files, removed at the end.
 pub(crate) struct Project {
@@ -41,6 +44,13 @@ impl Project {
     /// A project whose only cases are these, in `test_cases/a.yaml`.
     pub(crate) fn cases(yaml: &str) -> Self {
         Self::new().without("test_cases/chat").file("test_cases/a.yaml", yaml)
+    }
+
+    /// Such a project, and a model for it that answers with what it was asked.
+    pub(crate) fn echoed(yaml: &str) -> (Provider, Self) {
+        let provider = Provider::chat(Asked::question);
+        let project = Self::cases(yaml).talks_to(&provider);
+        (provider, project)
     }
 
     pub(crate) fn file(self, path: &str, text: impl AsRef<[u8]>) -> Self {
@@ -83,6 +93,11 @@ impl Project {
         self.filtered(&std::fs::read_to_string(self.path(path)).expect("reads"))
     }
 
+    /// The events of a report in JSON Lines.
+    pub(crate) fn events(&self, path: &str) -> Vec<Value> {
+        self.read(path).lines().map(|line| serde_json::from_str(line).expect("is JSON")).collect()
+    }
+
     /// The binary, ready to be run in the project's directory.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_runner"));
@@ -108,6 +123,17 @@ impl Project {
         self.output(&command.output().expect("starts"))
     }
 
+    /// A run that goes on, with its output piped.
+    pub(crate) fn start(&self, args: &[&str]) -> Child {
+        self.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts")
+    }
+
+    /// Sends a signal to such a run and waits for its end.
+    pub(crate) fn stop(&self, child: Child, with: Signal) -> Output {
+        signal(&child, with);
+        self.output(&child.wait_with_output().expect("ends"))
+    }
+
     /// What a process printed, filtered.
     pub(crate) fn output(&self, output: &std::process::Output) -> Output {
         let text = |bytes: &[u8]| self.filtered(&String::from_utf8_lossy(bytes));
@@ -120,6 +146,11 @@ impl Project {
         let own = own.replace(env!("CARGO_BIN_EXE_runner"), "[runner]");
         FILTERS.iter().fold(own, |text, (from, to)| from.replace_all(&text, *to).into_owned())
     }
+}
+
+/// Sends a signal to a process that runs.
+pub(crate) fn signal(child: &Child, signal: Signal) {
+    kill(Pid::from_raw(child.id().cast_signed()), signal).expect("is running");
 }
 
 fn shown(path: &Path) -> String {
