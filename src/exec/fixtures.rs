@@ -11,7 +11,7 @@ use super::context::RunContext;
 use super::event::{Failure, FailureKind, Outcome};
 use super::request;
 use super::stage::{self, StageEnd};
-use super::step::{EXCERPT_LINES, StepContext};
+use super::step::EXCERPT_LINES;
 use super::trial::outcome_of;
 use crate::http::HeaderMap;
 use crate::mcp;
@@ -31,7 +31,7 @@ struct Shared {
     /// In the order in which they were first asked for.
     slots: Vec<Arc<Slot>>,
     /// How many trials have yet to end that use a fixture, by its id.
-    users: BTreeMap<String, usize>,
+    users: BTreeMap<String, u64>,
 }
 
 #[derive(Debug)]
@@ -69,11 +69,12 @@ impl Given {
 }
 
 impl Fixtures {
-    /// Counts who uses what, so that a fixture can end with its last user. Without it all of them end with the run.
-    pub(super) fn expect(&self, trials: &[TrialPlan]) {
+    /// Counts who uses what in so many rounds, so that a fixture can end with its last user. Without it all of them end
+    /// with the run.
+    pub(super) fn expect(&self, trials: &[TrialPlan], rounds: u32) {
         let mut shared = self.lock();
         for fixture in trials.iter().flat_map(|trial| &trial.case.fixtures).filter(|plan| is_shared(plan)) {
-            *shared.users.entry(fixture.id.clone()).or_default() += 1;
+            *shared.users.entry(fixture.id.clone()).or_default() += u64::from(rounds);
         }
     }
 
@@ -108,21 +109,13 @@ impl Fixtures {
                 last.extend(shared.slots.iter().find(|slot| slot.plan.id == plan.id).cloned());
             }
         }
-        let mut failures = Vec::new();
-        for slot in last.into_iter().rev() {
-            failures.extend(take_down(context, &slot).await);
-        }
-        failures
+        take_down(context, &last).await
     }
 
     /// Takes down what is left at the end of a run: after an interrupt, or where trials were not counted.
     pub async fn finish(&self, context: &RunContext) -> Vec<Failure> {
         let slots = std::mem::take(&mut self.lock().slots);
-        let mut failures = Vec::new();
-        for slot in slots.into_iter().rev() {
-            failures.extend(take_down(context, &slot).await);
-        }
-        failures
+        take_down(context, &slots).await
     }
 
     fn slot(&self, plan: &Arc<FixturePlan>) -> Arc<Slot> {
@@ -212,12 +205,17 @@ fn shared_profile(context: &RunContext, plan: &FixturePlan) -> HeaderMap {
     profile
 }
 
-async fn take_down(context: &RunContext, slot: &Slot) -> Failures {
-    let Some(Ok(made)) = slot.made.lock().await.take() else { return Vec::new() };
-    let plan = &slot.plan;
-    let _company = context.alone.read().await;
-    let _active = context.traffic.begin(&plan.id, Vec::new(), Vec::new());
-    clean(context, plan, made, &plan.id, &shared_profile(context, plan), &BTreeMap::new()).await
+/// Takes down shared fixtures, the last first.
+async fn take_down(context: &RunContext, slots: &[Arc<Slot>]) -> Failures {
+    let mut failures = Vec::new();
+    for Slot { plan, made } in slots.iter().rev().map(Arc::as_ref) {
+        let Some(Ok(made)) = made.lock().await.take() else { continue };
+        let _company = context.alone.read().await;
+        let _active = context.traffic.begin(&plan.id, Vec::new(), Vec::new());
+        let profile = shared_profile(context, plan);
+        failures.extend(clean(context, plan, made, &plan.id, &profile, &BTreeMap::new()).await);
+    }
+    failures
 }
 
 /// Makes one fixture under a scope that lacks only what the fixtures before it gave. What a failing one has made is
@@ -247,7 +245,7 @@ async fn make(
     };
     scope.extend(given.values.iter().filter(|(name, _)| plan.uses.contains(name)).cloned());
     let limit = plan.timeout.unwrap_or(context.timeout);
-    let with = step_context(context, caller, profile, &given.servers, limit);
+    let with = stage::step_context(context, caller, profile, &given.servers, limit);
     let failures = match stage::run(steps, &mut scope, with, limit, context, |_, _, _| {}).await {
         StageEnd::Passed => {
             let kept =
@@ -280,32 +278,10 @@ async fn clean(
 ) -> Failures {
     let FixtureKind::Steps { cleanup, .. } = &plan.kind else { return Vec::new() };
     let limit = plan.timeout.unwrap_or(context.timeout);
-    let with = step_context(context, caller, profile, servers, limit);
+    let with = stage::step_context(context, caller, profile, servers, limit);
     let mut scope = made.scope;
     let left = stage::clean(cleanup, &mut scope, with, limit, context).await;
     left.into_iter().map(|failure| named(plan, failure)).collect()
-}
-
-fn step_context<'a>(
-    context: &'a RunContext,
-    caller: &'a str,
-    profile: &'a HeaderMap,
-    servers: &'a BTreeMap<String, mcp::Log>,
-    limit: std::time::Duration,
-) -> StepContext<'a> {
-    StepContext {
-        transport: &context.transport,
-        profile,
-        root: &context.root,
-        traffic: &context.traffic,
-        trial: caller,
-        tap: None,
-        slot: None,
-        servers,
-        exchanges: context.tells_exchanges.then_some(&context.events),
-        // The stage's own limit comes first, and names the step.
-        timeout: limit * 2,
-    }
 }
 
 fn named(plan: &FixturePlan, failure: Failure) -> Failure {

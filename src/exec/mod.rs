@@ -51,15 +51,13 @@ pub fn run(
 ) -> Summary {
     let started = Instant::now();
     let total = trials.len() * usize::try_from(schedule.rounds).unwrap_or(usize::MAX);
-    for _ in 0..schedule.rounds {
-        context.fixtures.expect(&trials);
-    }
+    context.fixtures.expect(&trials, schedule.rounds);
     let summary = Arc::new(Mutex::new(Summary::default()));
     let failures = Arc::new(AtomicUsize::new(0));
     let review = Arc::new(Mutex::new(Reviewer::default()));
     let tests = trials
         .into_iter()
-        .map(|trial| {
+        .map(|mut trial| {
             let (context, summary, failures, runtime, review) =
                 (context.clone(), summary.clone(), failures.clone(), runtime.clone(), review.clone());
             Trial::ignorable_test(trial.id.clone(), move || {
@@ -68,7 +66,7 @@ pub fn run(
                     if context.stopping() {
                         break;
                     }
-                    let trial = TrialPlan { round, ..trial.clone() };
+                    trial.round = round;
                     let report = one(&context, &trial, &runtime);
                     if !report.outcome.failures().is_empty() {
                         let failed = failures.fetch_add(1, Ordering::SeqCst) + 1;

@@ -1,10 +1,13 @@
 //! Steps one after the other within a time limit, and cleanup steps of which each gets its chance.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::context::RunContext;
-use super::event::Failure;
+use super::event::{Failure, FailureKind};
 use super::step::{self, StepContext, StepEnd};
+use crate::http::HeaderMap;
+use crate::mcp;
 use crate::plan::expression::Scope;
 use crate::plan::trial::StepPlan;
 
@@ -20,6 +23,29 @@ pub(super) enum StageEnd {
     /// At the step of this index.
     TimedOut(usize),
     Interrupted,
+}
+
+/// What steps get from a run; `caller` is the trial or fixture that their requests belong to.
+pub(super) fn step_context<'a>(
+    context: &'a RunContext,
+    caller: &'a str,
+    profile: &'a HeaderMap,
+    servers: &'a BTreeMap<String, mcp::Log>,
+    limit: Duration,
+) -> StepContext<'a> {
+    StepContext {
+        transport: &context.transport,
+        profile,
+        root: &context.root,
+        traffic: &context.traffic,
+        trial: caller,
+        servers,
+        tap: None,
+        slot: None,
+        exchanges: context.tells_exchanges.then_some(&context.events),
+        // The stage's own limit comes first, and names the step.
+        timeout: limit * 2,
+    }
 }
 
 /// Runs steps until one does not pass; `done` is told of each: its index, whether it passed, how long it took.
@@ -74,7 +100,7 @@ pub(super) async fn clean(
             Ok(StepEnd::Passed | StepEnd::Skipped(_)) => {}
             Err(_) => {
                 let title = format!("a cleanup step did not end within {}s", limit.as_secs_f64());
-                let failure = Failure::new(super::event::FailureKind::Fault, title);
+                let failure = Failure::new(FailureKind::Fault, title);
                 problems.push(failure.at(&plan.span, step::EXCERPT_LINES));
             }
         }

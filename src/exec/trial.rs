@@ -211,19 +211,7 @@ async fn steps(
             Err(error) => return Outcome::Broken(vec![Failure::template(&error)]),
         }
     }
-    let with = StepContext {
-        transport: &context.transport,
-        profile,
-        root: &context.root,
-        traffic: &context.traffic,
-        trial: &trial.id,
-        servers: &given.servers,
-        tap,
-        slot: None,
-        exchanges: context.tells_exchanges.then_some(&context.events),
-        // The trial's own limit comes first, and names the step.
-        timeout: limit * 2,
-    };
+    let with = StepContext { tap, ..stage::step_context(context, &trial.id, profile, &given.servers, limit) };
     let done = |index: usize, passed, took| {
         context.emit(Event::StepFinished { id: trial.shown_id(), step: index + 1, passed, took });
     };
