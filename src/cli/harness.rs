@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
-use std::sync::{Arc, OnceLock, mpsc};
+use std::sync::{Arc, OnceLock};
 
 use tokio::runtime::{Handle, Runtime};
 
@@ -16,7 +16,6 @@ use crate::exec::session::Session;
 use crate::exec::{RunContext, libtest_trials};
 use crate::plan::Plan;
 use crate::report::text;
-use crate::secret::Redactor;
 
 /// What is run, said in full: nothing of the environment may change it.
 const RUN: [&str; 5] =
@@ -86,13 +85,8 @@ struct Lazy {
 impl Lazy {
     fn context(&self) -> Result<Arc<RunContext>, String> {
         let started = self.started.get_or_init(|| {
-            let spec = run::session_spec(&self.prepared);
-            let redactor = Redactor::from_env(&spec.env);
-            let mut session =
-                self.runtime.block_on(Session::start(spec)).map_err(|error| error.to_string())?;
             // libtest's own printer reports; nobody listens to events.
-            let (events, _) = mpsc::channel();
-            let context = run::context(&self.prepared, &mut session, redactor, false, events);
+            let (context, session) = run::unheard(&self.prepared, false, &self.runtime)?;
             Ok((Arc::new(context), session))
         });
         started.as_ref().map(|(context, _)| context.clone()).map_err(Clone::clone)

@@ -1,7 +1,7 @@
 //! `runner mutate`: the trials of a run with their answers corrupted, one place at a time.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError, mpsc};
+use std::sync::{Mutex, PoisonError};
 
 use clap::Args;
 use tokio::runtime::Runtime;
@@ -14,7 +14,6 @@ use crate::exec::mutation::{self, Mutations, Unfit};
 use crate::exec::session::Session;
 use crate::plan::{Plan, TrialPlan};
 use crate::report::mutation::{LeftOut, Sampling, TrialMutations, json, text, total};
-use crate::secret::Redactor;
 
 #[derive(Debug, Clone, Args)]
 pub(super) struct MutateArgs {
@@ -47,13 +46,8 @@ struct Bench {
 
 impl Bench {
     fn start(prepared: &Prepared<'_>, runtime: &Runtime) -> Result<Self, String> {
-        let spec = run::session_spec(prepared);
-        let redactor = Redactor::from_env(&spec.env);
-        let mut session =
-            runtime.block_on(Session::start(spec)).map_err(|error| redactor.apply(&error.to_string()))?;
         // Nobody listens to what happens within a trial; its outcome is all.
-        let (events, _) = mpsc::channel();
-        let mut context = run::context(prepared, &mut session, redactor, true, events);
+        let (mut context, session) = run::unheard(prepared, true, runtime.handle())?;
         context.retries = 0;
         Ok(Self { session, context })
     }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, mpsc};
 
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 
 use super::args::RunArgs;
 use super::exit::ExitStatus;
@@ -51,7 +51,6 @@ pub(super) fn run(
 ) -> Result<ExitStatus, String> {
     let history = prepared.history.take();
     let prepared = &prepared;
-    let spec = session_spec(prepared);
     let console = Console::new(
         ConsoleOptions {
             verbosity: prepared.options.verbosity,
@@ -72,7 +71,7 @@ pub(super) fn run(
         return empty(prepared, &plan, reporters);
     }
     let runtime = Runtime::new().map_err(|error| format!("cannot start the runtime: {error}"))?;
-    let secrets = Redactor::from_env(&spec.env);
+    let (spec, secrets) = session_spec(prepared);
     let mut signals = StopSignals::catch(&runtime)?;
     let session = match runtime.block_on(start(spec, &mut signals)) {
         Ok(session) => session,
@@ -191,7 +190,7 @@ fn execute(
 }
 
 /// What trials share, with the session's traffic moved into it. `alone` tells that no two trials run at the same time.
-pub(super) fn context(
+fn context(
     prepared: &Prepared<'_>,
     session: &mut Session,
     redactor: Redactor,
@@ -220,6 +219,23 @@ pub(super) fn context(
     }
 }
 
+/// Starts the target, and what trials share on it, where nobody listens to events.
+///
+/// # Errors
+/// Why the target does not start, without secrets.
+pub(super) fn unheard(
+    prepared: &Prepared<'_>,
+    alone: bool,
+    runtime: &Handle,
+) -> Result<(RunContext, Session), String> {
+    let (spec, redactor) = session_spec(prepared);
+    let mut session =
+        runtime.block_on(Session::start(spec)).map_err(|error| redactor.apply(&error.to_string()))?;
+    let (events, _) = mpsc::channel();
+    let context = context(prepared, &mut session, redactor, alone, events);
+    Ok((context, session))
+}
+
 /// The first Ctrl-C ends running trials and prints what is known; the second ends everything at once.
 async fn watch_signals(context: Arc<RunContext>, mut signals: StopSignals) {
     signals.next().await;
@@ -241,16 +257,18 @@ pub(super) fn nothing(args: &RunArgs, settings: &Settings<'_>) -> String {
     format!("no trial {asked} (`runner --list` shows all trials)")
 }
 
-pub(super) fn session_spec<'a>(prepared: &Prepared<'a>) -> SessionSpec<'a> {
+/// What the target is started with, and the secrets in it.
+fn session_spec<'a>(prepared: &Prepared<'a>) -> (SessionSpec<'a>, Redactor) {
     let options = &prepared.options;
     let env = prepared.settings.plain_env();
+    let redactor = Redactor::from_env(&env);
     let models = prepared.settings.params.iter().flat_map(|(_, resolved)| &resolved.value);
     let wanted_providers =
         models.filter_map(|model| model.split_once('/')).map(|(p, _)| p.to_owned()).collect();
-    SessionSpec {
+    let spec = SessionSpec {
         target: options.target_spec.clone(),
         stack: prepared.stack,
-        secrets: Redactor::from_env(&env).values().to_vec(),
+        secrets: redactor.values().to_vec(),
         env,
         mode: options.mode.value,
         recordings: options.recordings.value.clone(),
@@ -260,5 +278,6 @@ pub(super) fn session_spec<'a>(prepared: &Prepared<'a>) -> SessionSpec<'a> {
         wanted_providers,
         root: prepared.project.root.clone(),
         runner: prepared.machine.runner.clone(),
-    }
+    };
+    (spec, redactor)
 }
