@@ -13,7 +13,7 @@ use crate::exec::RunContext;
 use crate::exec::mutation::{self, Mutations, Unfit};
 use crate::exec::session::Session;
 use crate::plan::{Plan, TrialPlan};
-use crate::report::mutation::{LeftOut, Sampling, TrialMutations, json, text, total};
+use crate::report::mutation::{Sampling, TrialMutations, json, text, total};
 
 #[derive(Debug, Clone, Args)]
 pub(super) struct MutateArgs {
@@ -92,7 +92,7 @@ pub(super) fn mutate(prepared: &Prepared<'_>, plan: &Plan, args: &MutateArgs) ->
             anstream::println!("{}", report.map_err(|error| error.to_string())?);
         }
     }
-    let failing = trials.iter().any(|trial| matches!(trial.left_out, Some(LeftOut::Failing(_))));
+    let failing = trials.iter().any(|trial| matches!(trial.left_out, Some(Unfit::Failing(_))));
     let noticed = total(&trials);
     Ok(if failing || args.at_least.is_some_and(|least| noticed.percent() < least) {
         ExitStatus::TestsFailed
@@ -144,10 +144,7 @@ fn one(
     let mutations: Mutations = match prepared_trial {
         Ok(mutations) => mutations,
         Err(unfit) => {
-            result.left_out = Some(match unfit {
-                Unfit::Skipped(reason) => LeftOut::Skipped(reason),
-                Unfit::Failing(reason) => LeftOut::Failing(reason),
-            });
+            result.left_out = Some(unfit);
             return Ok(result);
         }
     };
@@ -165,7 +162,7 @@ fn one(
         std::mem::replace(bench, fresh).stop(runtime);
         if !runtime.block_on(mutations.still_passes(&bench.context, trial)) {
             let reason = "it passed at first, but not again on a fresh target";
-            result.left_out = Some(LeftOut::Failing(reason.to_owned()));
+            result.left_out = Some(Unfit::Failing(reason.to_owned()));
             result.tried.clear();
             break;
         }

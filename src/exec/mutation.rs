@@ -29,7 +29,7 @@ pub struct Mutated {
 }
 
 /// Why a trial is not mutated.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unfit {
     /// It does not run here, for this reason.
     Skipped(String),

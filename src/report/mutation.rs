@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::text::count;
-use crate::exec::mutation::Mutated;
+use crate::exec::mutation::{Mutated, Unfit};
 
 /// One trial's corruptions, or why there are none.
 #[derive(Debug)]
@@ -16,15 +16,7 @@ pub struct TrialMutations {
     /// Places that there are; fewer may have been tried.
     pub places: usize,
     pub tried: Vec<Mutated>,
-    pub left_out: Option<LeftOut>,
-}
-
-/// Why a trial says nothing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LeftOut {
-    Skipped(String),
-    /// It does not pass without corruption.
-    Failing(String),
+    pub left_out: Option<Unfit>,
 }
 
 /// How the figures came about.
@@ -114,12 +106,12 @@ pub fn text(trials: &[TrialMutations], sampling: Sampling) -> String {
         }
     }
     for trial in trials {
-        if let Some(LeftOut::Failing(reason)) = &trial.left_out {
+        if let Some(Unfit::Failing(reason)) = &trial.left_out {
             lines.push(format!("{}: does not pass without corruption: {reason}", trial.trial));
         }
     }
     lines.push(String::new());
-    let skipped = trials.iter().filter(|t| matches!(t.left_out, Some(LeftOut::Skipped(_)))).count();
+    let skipped = trials.iter().filter(|t| matches!(t.left_out, Some(Unfit::Skipped(_)))).count();
     let ran = trials.iter().filter(|trial| trial.left_out.is_none()).count();
     let sampled = trials.iter().filter(|trial| trial.tried.len() < trial.places).count();
     lines.push(format!(
@@ -159,8 +151,8 @@ pub fn json(trials: &[TrialMutations], sampling: Sampling) -> Value {
         .iter()
         .filter_map(|trial| {
             let (outcome, reason) = match trial.left_out.as_ref()? {
-                LeftOut::Skipped(reason) => ("skipped", reason),
-                LeftOut::Failing(reason) => ("failing", reason),
+                Unfit::Skipped(reason) => ("skipped", reason),
+                Unfit::Failing(reason) => ("failing", reason),
             };
             Some(json!({"id": trial.trial, "outcome": outcome, "reason": reason}))
         })
