@@ -193,7 +193,7 @@ impl Lowering<'_> {
             self.check(&template);
             template
         });
-        let request = step.action.as_ref().map(|action| RequestPlan {
+        let request = options.action.as_ref().map(|action| RequestPlan {
             method: method(&action.method),
             path: self.path(&action.path),
             query: self.table(&options.query),
@@ -224,11 +224,11 @@ impl Lowering<'_> {
         let expect = self.checks(&options.expect);
         if expect.is_empty() && options.keep.0.is_empty() && request.is_none() && steps.is_empty() {
             self.problems.push(
-                Problem::new("this step does nothing").at(&step.span).help("give it a method or `expect`"),
+                Problem::new("this step does nothing").at(&options.span).help("give it a method or `expect`"),
             );
         }
         StepPlan {
-            span: step.span.clone(),
+            span: options.span.clone(),
             name: options.name.clone(),
             request,
             for_each,

@@ -9,7 +9,7 @@ use super::decode::{Decode, Table};
 use super::record::{Entries, Fields, forms, mapping_of, record, tagged, words};
 use super::shape::{Definitions, Mapping, Shape, one_key};
 use crate::check::Name;
-use crate::source::{Located, Node, NodeValue, Problems, Span};
+use crate::source::{Located, Node, NodeValue, Problems};
 
 /// The keys of a step that name a method.
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
@@ -17,8 +17,6 @@ const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 /// One step of a case. Without a method it only checks and keeps values.
 #[derive(Debug, Clone)]
 pub struct Step {
-    pub span: Span,
-    pub action: Option<Action>,
     pub options: StepOptions,
 }
 
@@ -140,19 +138,18 @@ impl Decode for Step {
 
     fn decode(node: &Node, problems: &mut Problems) -> Option<Self> {
         let options = StepOptions::decode(node, problems)?;
-        let action = options.action.clone();
-        if action.is_some() && !options.steps.is_empty() {
+        if options.action.is_some() && !options.steps.is_empty() {
             let problem = node.problem("a step with `steps` makes no request of its own");
             problems.push(problem.help("move the request into `steps`"));
         }
         if let (Some(repeat), true) = (&options.repeat, options.steps.is_empty()) {
             problems.push(repeat.again_while.problem("`repeat` needs `steps` beside it"));
         }
-        if action.is_none() && (options.body.is_some() || options.poll.is_some()) {
+        if options.action.is_none() && (options.body.is_some() || options.poll.is_some()) {
             let problem = node.problem("a step with a body or `poll` needs a method");
             problems.push(problem.help("write one of get, post, put, patch, delete with a path"));
         }
-        Some(Self { span: node.span.clone(), action, options })
+        Some(Self { options })
     }
 
     fn describe(definitions: &mut Definitions) -> Shape {
