@@ -3,6 +3,7 @@
 //! Only `runner check` asks for this. Whether something is used is read off the text of its file: a name that does not
 //! occur in it again is certainly unused, and a name that only seems to be used is let pass.
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use regex::Regex;
@@ -21,8 +22,7 @@ pub fn documents(documents: &Documents, parameters: &[Parameter], problems: &mut
         anchors(file, problems);
         variables(file, problems);
         kept(file, problems);
-        let ends = file.cases.iter().skip(1).map(|case| case.span.start).chain([file.span.file.text.len()]);
-        for (case, end) in file.cases.iter().zip(ends) {
+        for (case, end) in file.cases_with_ends() {
             upstream(case, problems);
             rows(case, end, problems);
         }
@@ -155,11 +155,11 @@ fn keeps<'s>(step: &'s Step, into: &mut Vec<&'s Located<String>>) {
 /// Fields of rows that nothing reads, and fields that are read but that no row has.
 fn rows(case: &Case, end: usize, problems: &mut Problems) {
     static READ: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\brow\.([A-Za-z_]\w*)").ok());
+    // Where the row is passed on as a whole, any of its fields may be read.
+    static WHOLE: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\brow\b\s*[^.\w\s:]").ok());
     let Some(read) = READ.as_ref() else { return };
     let file_text = &case.span.file.text;
     let text = text_of(&case.span, end);
-    // Where the row is passed on as a whole, any of its fields may be read.
-    let whole = Regex::new(r"\brow\b\s*[^.\w\s:]").is_ok_and(|form| form.is_match(file_text));
     let has = |field: &str| {
         let of = |row: &Row| row.fields.iter().any(|(name, _)| name.value == field);
         case.rows.iter().any(of)
@@ -175,13 +175,14 @@ fn rows(case: &Case, end: usize, problems: &mut Problems) {
             problems.push(Problem::new(format!("`row.{}`: {what}", field.as_str())).at(&span));
         }
     }
-    if whole {
+    if case.rows.is_empty() || WHOLE.as_ref().is_some_and(|form| form.is_match(file_text)) {
         return;
     }
+    let fields_read: BTreeSet<&str> =
+        read.captures_iter(file_text).filter_map(|found| Some(found.get(1)?.as_str())).collect();
     let mut seen: Vec<&str> = Vec::new();
     for (name, _) in case.rows.iter().flat_map(|row| &row.fields) {
-        let is_read = read.captures_iter(file_text).any(|found| &found[1] == name.as_str());
-        if !is_read && name.value != "id" && !seen.contains(&name.as_str()) {
+        if !fields_read.contains(name.as_str()) && name.value != "id" && !seen.contains(&name.as_str()) {
             problems.push(name.problem(format!("the field `{}` of the rows is never used", name.value)));
         }
         seen.push(name);

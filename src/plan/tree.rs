@@ -138,8 +138,7 @@ pub(super) fn cases(file: &CaseFile, documents: &Documents, problems: &mut Probl
             }
         }
     }
-    let ends = file.cases.iter().skip(1).map(|case| case.span.start).chain([file.span.file.text.len()]);
-    for (case, end) in file.cases.iter().zip(ends) {
+    for (case, end) in file.cases_with_ends() {
         // A check that could not be read is missing, though it is written.
         one_case(case, documents.is_whole(&case.span, end), problems);
     }

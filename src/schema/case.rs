@@ -25,6 +25,14 @@ record! {
     }
 }
 
+impl CaseFile {
+    /// Each case, and where its text ends: where the next one begins.
+    pub fn cases_with_ends(&self) -> impl Iterator<Item = (&Case, usize)> {
+        let ends = self.cases.iter().skip(1).map(|case| case.span.start).chain([self.span.file.text.len()]);
+        self.cases.iter().zip(ends)
+    }
+}
+
 record! {
     /// One test case; it becomes one trial per combination of clients, parameters and rows.
     pub struct Case {
