@@ -77,14 +77,15 @@ pub fn build(
     let (mut known, mut impossible) = (BTreeSet::new(), BTreeSet::new());
     let complete = documents.is_complete(Folder::TestCases);
     let lists = Lists::of(documents, settings, selection.today);
-    let mut fixtures = fixture::Lowering::new(run_scope(settings));
+    let run = run_scope(settings);
+    let mut fixtures = fixture::Lowering::new(&run);
     for file in &documents.cases {
         let path = file_id(&file.span);
         let visible = Visible::new(&file.fixtures.0, &documents.fixtures);
         for case in &file.cases {
             let candidate = Candidate { file: &path, case: &case.name };
             let own = Own { path: &path, file, case, visible: &visible };
-            let found = expand(own, settings, selection, &mut fixtures, &mut problems);
+            let found = expand(own, settings, selection, &run, &mut fixtures, &mut problems);
             let in_suite = roots.holds(candidate);
             for mut trial in found {
                 known.insert(trial.id.clone());
@@ -195,16 +196,17 @@ fn expand(
     own: Own<'_>,
     settings: &Settings<'_>,
     selection: &Selection,
-    fixtures: &mut fixture::Lowering,
+    run: &Scope,
+    fixtures: &mut fixture::Lowering<'_>,
     problems: &mut Problems,
 ) -> Vec<TrialPlan> {
     let Own { path, file, case, visible } = own;
     let written = visible.in_order(&case.uses);
     let used: BTreeSet<String> = written.iter().map(|fixture| fixture.name.value.clone()).collect();
-    let others: BTreeSet<String> =
-        visible.names().into_iter().map(str::to_owned).filter(|name| !used.contains(name)).collect();
-    let fixture_names = FixtureNames { used: used.clone(), others: others.clone() };
+    let others = visible.names().into_iter().map(str::to_owned).filter(|name| !used.contains(name)).collect();
+    let fixture_names = FixtureNames { used, others };
     let vars = Vars::lower(&file.vars, &case.vars, &fixture_names, problems);
+    let FixtureNames { used, others } = fixture_names;
     let mut names: BTreeSet<String> = lower::BUILT_IN.iter().map(|name| (*name).to_owned()).collect();
     for param in &case.params {
         names.insert(param.value.clone());
@@ -225,8 +227,16 @@ fn expand(
     if let Some(template) = &upstream {
         lower::check_names(template, &names, problems);
     }
-    let context =
-        Context { path, case, settings, selection, vars: &vars, plan: &plan, upstream: upstream.as_ref() };
+    let context = Context {
+        path,
+        case,
+        settings,
+        selection,
+        run,
+        vars: &vars,
+        plan: &plan,
+        upstream: upstream.as_ref(),
+    };
     points(case, settings).into_iter().map(|point| context.trial(&point, problems)).collect()
 }
 
@@ -277,6 +287,7 @@ struct Context<'a> {
     case: &'a Case,
     settings: &'a Settings<'a>,
     selection: &'a Selection,
+    run: &'a Scope,
     vars: &'a Vars,
     plan: &'a Arc<CasePlan>,
     upstream: Option<&'a Template>,
@@ -336,7 +347,7 @@ impl Context<'_> {
     }
 
     fn scope(&self, point: &Point<'_>, id: &str) -> Scope {
-        let mut scope = run_scope(self.settings);
+        let mut scope = self.run.clone();
         scope.insert("client".to_owned(), json!(point.client.map(Client::word)));
         scope.insert("row".to_owned(), Value::Null);
         scope.insert("trial".to_owned(), json!({"id": id, "hash": trial_hash(id)}));

@@ -139,14 +139,14 @@ impl<'a> Visible<'a> {
 
 /// Lowers fixtures, those that are shared only once.
 #[derive(Debug)]
-pub(super) struct Lowering {
+pub(super) struct Lowering<'r> {
     /// What every fixture knows of the run.
-    run: Scope,
+    run: &'r Scope,
     shared: BTreeMap<String, Arc<FixturePlan>>,
 }
 
-impl Lowering {
-    pub(super) fn new(run: Scope) -> Self {
+impl<'r> Lowering<'r> {
+    pub(super) fn new(run: &'r Scope) -> Self {
         Self { run, shared: BTreeMap::new() }
     }
 
