@@ -16,6 +16,7 @@ use crate::plan::resolve::SuiteChoice;
 use crate::plan::{Inputs, Selection, build, expectations, lint, resolve};
 use crate::report::text::count;
 use crate::schema::FileKind;
+use crate::source::parallel::in_parallel;
 use crate::source::{Problem, Problems};
 
 #[derive(Debug, Clone, Args)]
@@ -92,23 +93,34 @@ type Known = BTreeMap<Option<String>, BTreeSet<String>>;
 fn every_plan(loaded: &Loaded, problems: &mut Problems) -> (usize, Known) {
     let documents = &loaded.documents;
     let suites = documents.suites.iter().map(|suite| Some(suite.name.value.clone()));
-    let suites: Vec<_> = suites.chain([None]).collect();
     let setups = documents.setups.iter().map(|setup| Some(setup.name.value.clone()));
     let setups: Vec<_> = setups.chain([None]).collect();
+    let mut inputs = Vec::new();
+    for suite in suites.chain([None]) {
+        let choice = suite.map_or(SuiteChoice::All, SuiteChoice::Named);
+        let with = |setup: &Option<String>| Inputs {
+            suite: choice.clone(),
+            setup: setup.clone(),
+            ..Inputs::default()
+        };
+        inputs.extend(setups.iter().map(with));
+    }
+    let plans = in_parallel(&inputs, |inputs| {
+        let mut problems = Problems::default();
+        let settings = resolve::resolve(documents, &loaded.parameters, inputs, &mut problems);
+        let setup = settings.setup.as_ref().map(|(setup, _)| setup.name.value.clone());
+        let plan = build(documents, &settings, &Selection::default());
+        (setup, plan.map(|plan| plan.known), problems)
+    });
     let mut known = Known::new();
-    for suite in &suites {
-        for setup in &setups {
-            let choice = suite.clone().map_or(SuiteChoice::All, SuiteChoice::Named);
-            let inputs = Inputs { suite: choice, setup: setup.clone(), ..Inputs::default() };
-            let settings = resolve::resolve(documents, &loaded.parameters, &inputs, problems);
-            let setup = settings.setup.as_ref().map(|(setup, _)| setup.name.value.clone());
-            match build(documents, &settings, &Selection::default()) {
-                Ok(plan) => known.entry(setup).or_default().extend(plan.known),
-                Err(more) => problems.extend(more),
-            }
+    for (setup, plan, more) in plans {
+        problems.extend(more);
+        match plan {
+            Ok(trials) => known.entry(setup).or_default().extend(trials),
+            Err(more) => problems.extend(more),
         }
     }
-    (suites.len() * setups.len(), known)
+    (inputs.len(), known)
 }
 
 fn problem(problem: &Problem) -> Value {
