@@ -206,8 +206,8 @@ fn prepare<'a>(
             let history = again::state_directory(machine, project);
             let note = again::select(&mut plan, &run_args.again, history.as_ref(), &occasion);
             let history = history.map(|dir| HistoryKeeper { dir, occasion });
-            problems.extend(options.policies.problems(&plan, &options));
             let oversight = options.policies.oversight(&settings, &plan);
+            problems.extend(oversight.problems(&plan, options.mode.value));
             problems
                 .or((Prepared { project, stack, options, settings, machine, oversight, history, note }, plan))
         }

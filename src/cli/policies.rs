@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::options::RunOptions;
 use crate::exec::review::Demands;
 use crate::plan::keyword::Keyword;
 use crate::plan::resolve::Origin;
@@ -115,26 +114,6 @@ impl Policies {
         }
     }
 
-    /// What makes no sense for a plan.
-    pub(super) fn problems(&self, plan: &Plan, options: &RunOptions) -> Problems {
-        let mut problems = Problems::default();
-        if self.record_only.is_none() {
-            return problems;
-        }
-        let mode = options.mode.value;
-        if !matches!(mode, Mode::Record | Mode::RecordIfMissing) {
-            problems.push(
-                Problem::new(format!("--record-only has nothing to record in mode {mode}"))
-                    .help("give a mode that records: --inference-mode=record or record-if-missing"),
-            );
-        }
-        if self.chosen(plan).is_some_and(|chosen| chosen.is_empty()) && !plan.trials.is_empty() {
-            let help = "`runner --list` with the same flags shows the trials";
-            problems.push(Problem::new("--record-only matches none of the selected trials").help(help));
-        }
-        problems
-    }
-
     /// The trials that may record; `None` for all.
     fn chosen(&self, plan: &Plan) -> Option<BTreeSet<String>> {
         let keywords = self.record_only.as_ref()?;
@@ -156,6 +135,25 @@ impl Policies {
             known_is_exact: settings.params.iter().all(|(_, resolved)| is_own(&resolved.origin)),
         };
         Oversight { chosen: self.chosen(plan), demands }
+    }
+}
+
+impl Oversight {
+    /// What makes no sense for a plan and a mode.
+    pub(super) fn problems(&self, plan: &Plan, mode: Mode) -> Problems {
+        let mut problems = Problems::default();
+        let Some(chosen) = &self.chosen else { return problems };
+        if !matches!(mode, Mode::Record | Mode::RecordIfMissing) {
+            problems.push(
+                Problem::new(format!("--record-only has nothing to record in mode {mode}"))
+                    .help("give a mode that records: --inference-mode=record or record-if-missing"),
+            );
+        }
+        if chosen.is_empty() && !plan.trials.is_empty() {
+            let help = "`runner --list` with the same flags shows the trials";
+            problems.push(Problem::new("--record-only matches none of the selected trials").help(help));
+        }
+        problems
     }
 }
 
