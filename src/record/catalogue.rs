@@ -268,7 +268,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::record::entry::keys_of;
+    use crate::record::entry::{keys_of, tests};
     use crate::record::key::WireBody;
     use crate::record::scope::{ActiveTrials, TrialGuard, TrialTag};
 
@@ -283,26 +283,7 @@ mod tests {
 
     /// An entry `file` answering `prompt` for `owner`, as its `answer`-th answer.
     fn entry(file: &str, prompt: &str, owner: Option<&str>, answer: u32) -> Entry {
-        let (key, levels) = keys_of(&request(prompt));
-        Entry {
-            file: file.into(),
-            format: FileFormat::Native,
-            provider: "p".into(),
-            method: "POST".into(),
-            path: "/v1/chat/completions".into(),
-            endpoint: "/v1/chat/completions".into(),
-            model: String::new(),
-            timestamp: "2025-01-01T00:00:00Z".into(),
-            status: 200,
-            is_streaming: false,
-            is_model_list: false,
-            key,
-            levels,
-            answer: file.into(),
-            owners: vec![Owner { id: owner.map(str::to_owned), answers: vec![answer] }],
-            request_length: 0,
-            is_masked: false,
-        }
+        tests::entry(file, request(prompt), &[(owner, answer)])
     }
 
     fn begin(trials: &Arc<ActiveTrials>, id: &str) -> TrialGuard {

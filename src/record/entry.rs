@@ -29,6 +29,8 @@ pub struct Entry {
     pub path: String,
     pub endpoint: String,
     pub model: String,
+    /// The setup it was made with; upstream's files name none.
+    pub setup: Option<String>,
     /// When it was recorded (native), or the file's modification time (upstream keeps none); RFC 3339.
     pub timestamp: String,
     pub status: u16,
@@ -147,6 +149,7 @@ impl Entry {
             path: request.path.clone(),
             endpoint: normalise::endpoint(&request.path),
             model: request.model().to_owned(),
+            setup: loaded.meta.as_ref().and_then(|meta| meta.setup.clone()),
             timestamp: loaded.recorded_at.clone().unwrap_or_else(|| modified.to_owned()),
             status: loaded.answer.status,
             is_streaming: loaded.answer.is_streaming(),
@@ -168,5 +171,37 @@ impl Entry {
     /// The key with all normalisers applied, shortened.
     pub(crate) fn loose(&self) -> &str {
         self.levels.last().map_or("", String::as_str)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A recording of ours in `file`, which also stands for its answer; each owner with its number of the answer.
+    pub(crate) fn entry(file: &str, request: WireRequest, owners: &[(Option<&str>, u32)]) -> Entry {
+        let (key, levels) = keys_of(&request);
+        let owner =
+            |(id, answer): &(Option<&str>, u32)| Owner { id: id.map(str::to_owned), answers: vec![*answer] };
+        Entry {
+            file: file.into(),
+            format: FileFormat::Native,
+            endpoint: normalise::endpoint(&request.path),
+            provider: request.provider,
+            method: request.method,
+            path: request.path,
+            model: String::new(),
+            setup: None,
+            timestamp: "2025-01-01T00:00:00Z".into(),
+            status: 200,
+            is_streaming: false,
+            is_model_list: false,
+            key,
+            levels,
+            answer: file.into(),
+            owners: owners.iter().map(owner).collect(),
+            request_length: 0,
+            is_masked: false,
+        }
     }
 }

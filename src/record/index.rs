@@ -16,7 +16,7 @@ use super::problem::{ProblemKind, RecordingProblem};
 use super::scan::{Listed, list, read_all, stat, timestamp};
 
 /// Raised when the tables change, or what is derived from a file; an index of another layout is built anew.
-const LAYOUT: u32 = 2;
+const LAYOUT: u32 = 3;
 
 const FILE_NAME: &str = "index.sqlite";
 
@@ -140,7 +140,8 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
              model TEXT NOT NULL, timestamp TEXT NOT NULL, status INTEGER NOT NULL, is_streaming INTEGER NOT NULL,
              key TEXT NOT NULL, normalised_key TEXT NOT NULL, scope TEXT, sequence INTEGER, path TEXT NOT NULL,
              format TEXT NOT NULL, is_model_list INTEGER NOT NULL, levels TEXT NOT NULL, answer TEXT NOT NULL,
-             owners TEXT NOT NULL, request_length INTEGER NOT NULL, is_masked INTEGER NOT NULL, mtime INTEGER NOT NULL, size INTEGER NOT NULL);
+             owners TEXT NOT NULL, request_length INTEGER NOT NULL, is_masked INTEGER NOT NULL, setup TEXT,
+             mtime INTEGER NOT NULL, size INTEGER NOT NULL);
          CREATE INDEX recordings_by_key ON recordings(key);",
     )?;
     connection.execute("INSERT INTO about VALUES ('layout', ?1)", [current])?;
@@ -194,7 +195,7 @@ fn refresh_all(
     let entries = connection
         .prepare(
             "SELECT file, format, provider, method, path, endpoint, model, timestamp, status, is_streaming,
-             is_model_list, key, levels, answer, owners, request_length, is_masked FROM recordings ORDER BY file",
+             is_model_list, key, levels, answer, owners, request_length, is_masked, setup FROM recordings ORDER BY file",
         )?
         .query_map([], entry_of)?
         .collect::<rusqlite::Result<Vec<_>>>()?;
@@ -221,6 +222,7 @@ fn entry_of(row: &Row<'_>) -> rusqlite::Result<Entry> {
         owners: serde_json::from_str(&owners).unwrap_or_default(),
         request_length: row.get::<_, i64>(15)?.try_into().unwrap_or(0),
         is_masked: row.get(16)?,
+        setup: row.get(17)?,
     })
 }
 
@@ -241,7 +243,7 @@ fn insert(connection: &Connection, file: &Listed, entry: Option<&Entry>) -> rusq
     let length = i64::try_from(entry.request_length).unwrap_or(i64::MAX);
     connection
         .prepare_cached(
-            "INSERT INTO recordings VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22)",
+            "INSERT INTO recordings VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22,?23)",
         )?
         .execute(params![
             entry.file,
@@ -264,6 +266,7 @@ fn insert(connection: &Connection, file: &Listed, entry: Option<&Entry>) -> rusq
             serde_json::to_string(&entry.owners).unwrap_or_default(),
             length,
             entry.is_masked,
+            entry.setup,
             file.modified,
             file.size,
         ])?;
@@ -343,6 +346,19 @@ mod tests {
             .unwrap();
         assert_eq!((row.0.as_str(), row.1.as_str()), ("/v1/completions", "m"));
         assert!(row.2.ends_with('Z'), "{}", row.2);
+    }
+
+    #[test]
+    fn the_index_gives_back_what_the_files_say() {
+        let recording = super::super::library::tests::chat("a", "b", &[("t", 1)]);
+        assert!(recording.meta.setup.is_some());
+        let dir = directory(&[("a.json", &upstream_file("x")), ("b.json", &recording.to_json())]);
+        let read = |listed: Listed| {
+            read_entry(dir.path(), &listed.file, &timestamp(listed.modified)).unwrap().unwrap()
+        };
+        let files: Vec<Entry> = list(dir.path(), &mut Vec::new()).into_iter().map(read).collect();
+        assert_eq!(files.len(), 2);
+        assert_eq!(synchronise(dir.path(), None).entries, files);
     }
 
     #[test]

@@ -121,7 +121,7 @@ pub fn of_recording(name: &str, recording: Recording) -> Volume {
         is_model_list: false,
         url: String::new(),
         headers: Vec::new(),
-        meta: None,
+        meta: Some(recording.meta.clone()),
     };
     Volume { size: 0, entry: Entry::new(name, "", &loaded), recording, is_named: true }
 }

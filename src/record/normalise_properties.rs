@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use super::canonical::tests::any_json;
 use super::catalogue::{Catalogue, Choice};
-use super::entry::{Entry, FileFormat, keys_of};
+use super::entry::keys_of;
+use super::entry::tests::entry;
 use super::key::{WireBody, WireRequest};
 use super::normalise::{NORMALISERS, Normaliser, needed};
-use super::recording::Owner;
 use super::scope::ActiveTrials;
 
 /// Texts made of what normalisers look for, and of what looks like it.
@@ -104,29 +104,6 @@ fn disguised(request: &WireRequest, seed: u32) -> WireRequest {
     other
 }
 
-fn entry(file: &str, request: &WireRequest) -> Entry {
-    let (key, levels) = keys_of(request);
-    Entry {
-        file: file.into(),
-        format: FileFormat::Native,
-        provider: request.provider.clone(),
-        method: request.method.clone(),
-        path: request.path.clone(),
-        endpoint: String::new(),
-        model: String::new(),
-        timestamp: "2025-01-01T00:00:00Z".into(),
-        status: 200,
-        is_streaming: false,
-        is_model_list: false,
-        key,
-        levels,
-        answer: file.into(),
-        owners: vec![Owner { id: None, answers: vec![1] }],
-        request_length: 0,
-        is_masked: false,
-    }
-}
-
 /// Chat about something that most normalisers apply to.
 fn chat(about: &str) -> WireRequest {
     let text = format!("{about} of file-abcdefg1 at localhost:8080");
@@ -170,7 +147,7 @@ proptest! {
     ) {
         let [one, two, asked] = seeds.map(|seed| disguised(&chat(&about), seed));
         for (one, two, asked) in [(&one, &two, &asked), (&a, &b, &a), (&a, &disguised(&a, seeds[0]), &disguised(&a, seeds[1]))] {
-            let recordings = [entry("one", one), entry("two", two)];
+            let recordings = [("one", one), ("two", two)].map(|(file, request)| entry(file, request.clone(), &[(None, 1)]));
             let catalogue = Catalogue::new(recordings.clone());
             let choose = |request: &WireRequest| {
                 let (key, levels) = keys_of(request);

@@ -15,7 +15,6 @@ use super::Mode;
 use super::admin;
 use super::calls::{CallLog, ProviderCall};
 use super::connection::{Breaker, Connections};
-use super::entry;
 use super::forward::Forwarder;
 use super::pacing::ReplaySpeed;
 use super::policy::Policy;
@@ -265,15 +264,13 @@ impl Proxy {
 
     /// The recordings that a run could have used and did not.
     pub fn unused(&self, run: &Coverage) -> Vec<Unused> {
-        let (dir, entries) = match &self.shared.engine {
-            Engine::Replay(replay) => (&replay.shelf().dir, replay.entries()),
-            Engine::Record { recorder, .. } => (&recorder.shelf().dir, recorder.entries()),
+        let entries = match &self.shared.engine {
+            Engine::Replay(replay) => replay.entries(),
+            Engine::Record { recorder, .. } => recorder.entries(),
             Engine::Live { .. } => return Vec::new(),
         };
         let providers: Vec<&str> = self.shared.providers.iter().map(|p| p.name.as_str()).collect();
-        // A file that cannot be read any more has no setup, and so is none of a run with one.
-        let setup_of = |file: &str| entry::load(&dir.join(file)).ok().flatten()?.meta?.setup;
-        unused(&entries, &providers, run, setup_of)
+        unused(&entries, &providers, run)
     }
 
     /// The trials that are active, for attributing requests.

@@ -37,13 +37,8 @@ pub struct Unused {
     pub is_orphan: bool,
 }
 
-/// The unused among `entries`, in order of files. `setup_of` reads a file's setup, for the few that come into question.
-pub(crate) fn unused(
-    entries: &[Entry],
-    providers: &[&str],
-    run: &Coverage,
-    setup_of: impl Fn(&str) -> Option<String>,
-) -> Vec<Unused> {
+/// The unused among `entries`, in order of files.
+pub(crate) fn unused(entries: &[Entry], providers: &[&str], run: &Coverage) -> Vec<Unused> {
     let ended: HashSet<&str> = run.ended.iter().map(|id| bare(id)).collect();
     let cases: HashSet<&str> = run.known.iter().map(|id| case_of(id)).collect();
     // Lists of models with one key are served merged, so they are used together.
@@ -75,13 +70,12 @@ pub(crate) fn unused(
         let is_orphan = orphans > 0 && orphans == entry.owners.len();
         Some(Unused { file: entry.file.clone(), owner, is_orphan })
     };
-    let mut found: Vec<Unused> = entries
-        .iter()
-        .filter(|entry| providers.contains(&entry.provider.as_str()) && !is_used(entry))
-        .filter_map(|entry| judge(entry).map(|unused| (entry, unused)))
-        .filter(|(entry, _)| entry.format == FileFormat::Upstream || setup_of(&entry.file) == run.setup)
-        .map(|(_, unused)| unused)
-        .collect();
+    let is_the_runs = |entry: &Entry| {
+        providers.contains(&entry.provider.as_str())
+            && (entry.format == FileFormat::Upstream || entry.setup == run.setup)
+    };
+    let mut found: Vec<Unused> =
+        entries.iter().filter(|entry| is_the_runs(entry) && !is_used(entry)).filter_map(judge).collect();
     found.sort_by(|a, b| a.file.cmp(&b.file));
     found
 }
@@ -93,12 +87,11 @@ fn case_of(id: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::super::entry::keys_of;
+    use super::super::entry::tests;
     use super::super::key::{WireBody, WireRequest};
-    use super::super::recording::Owner;
     use super::*;
 
-    /// A recording in a file named after what it asks, at provider `p`.
+    /// A recording in a file named after what it asks, at provider `p`, made with setup `s` or, in a file `other…`, `t`.
     fn entry(file: &str, owners: &[Option<&str>], format: FileFormat) -> Entry {
         let request = WireRequest {
             provider: "p".into(),
@@ -106,26 +99,9 @@ mod tests {
             path: "/v1/chat/completions".into(),
             body: WireBody::Json(file.into()),
         };
-        let (key, levels) = keys_of(&request);
-        Entry {
-            file: file.into(),
-            format,
-            provider: request.provider,
-            method: request.method,
-            endpoint: request.path.clone(),
-            path: request.path,
-            model: String::new(),
-            timestamp: "2025-01-01T00:00:00Z".into(),
-            status: 200,
-            is_streaming: false,
-            is_model_list: false,
-            key,
-            levels,
-            answer: file.into(),
-            owners: owners.iter().map(|id| Owner { id: id.map(str::to_owned), answers: vec![1] }).collect(),
-            request_length: 0,
-            is_masked: false,
-        }
+        let owners: Vec<_> = owners.iter().map(|id| (*id, 1)).collect();
+        let setup = if file.starts_with("other") { "t" } else { "s" };
+        Entry { format, setup: Some(setup.into()), ..tests::entry(file, request, &owners) }
     }
 
     fn native(file: &str, owners: &[Option<&str>]) -> Entry {
@@ -149,8 +125,7 @@ mod tests {
     }
 
     fn names(entries: &[Entry], run: &Coverage) -> String {
-        let setup = |file: &str| Some(if file.starts_with("other") { "t" } else { "s" }.to_owned());
-        let found = unused(entries, &["p"], run, setup);
+        let found = unused(entries, &["p"], run);
         found
             .iter()
             .map(|u| format!("{}{}", u.file, if u.is_orphan { "!" } else { "" }))
