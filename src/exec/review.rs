@@ -159,9 +159,8 @@ mod tests {
             endpoint: "/v1/x".into(),
             tier: tier.into(),
             file: Some(file.into()),
-            request: None,
             recorded_at: recorded_at.map(|at| at.parse().unwrap()),
-            tokens: None,
+            ..ProviderUse::default()
         }
     }
 
