@@ -103,7 +103,7 @@ function command(each) {
   const plain = each.setup ? each.id.slice(each.setup.length + 1) : each.id;
   const setup = each.setup ? each.setup.split("@")[1] : RUN.setup;
   const quote = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
-  const words = ["runner", quote(plain.replace(/#\d+$/, "")), setup && `--setup=${quote(setup)}`, `--inference-mode=${RUN.mode}`];
+  const words = ["runner", quote(plain.replace(/#\d+$/, "")), setup && `--setup=${quote(setup)}`, RUN.mode !== "replay" && `--inference-mode=${RUN.mode}`];
   if (RUN.target !== "starter") words.push(`--stack-config=${quote(RUN.target)}`);
   const text = words.filter(Boolean).join(" ");
   return block("command", text, { copy: text, wrap: true });
