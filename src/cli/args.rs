@@ -12,6 +12,7 @@ use super::man::ManArgs;
 use super::mutate::MutateArgs;
 use super::policies::{BudgetArgs, PolicyArgs};
 use super::recordings::RecordingsArgs;
+use super::rerecord::RerecordArgs;
 use super::shard::ShardBy;
 use crate::plan::params::Parameter;
 use crate::plan::shard::Shard;
@@ -53,6 +54,8 @@ pub(super) enum Action {
     Schema(SchemaArgs),
     /// Run trials with their answers corrupted, one place at a time, and list what no check notices
     Mutate(Box<MutateArgs>),
+    /// Record anew the trials whose provider requests changed since their recordings
+    Rerecord(Box<RerecordArgs>),
     /// Look at recordings and look after them
     Recordings(RecordingsArgs),
     /// Print the jobs that CI runs, from ci_matrix.yaml
@@ -142,7 +145,7 @@ pub(super) struct RunArgs {
     /// Print the N slowest trials at the end
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, help_heading = "Output")]
     pub durations: usize,
-    /// Write a report: PATH.jsonl, PATH.xml (JUnit), PATH.md, PATH.html, PATH.json (CTRF), PATH.tap, or KIND=PATH (repeatable)
+    /// Write a report: PATH.jsonl, PATH.xml (JUnit), PATH.md, PATH.json (CTRF), PATH.tap, or KIND=PATH (repeatable)
     #[arg(long, value_name = "[KIND=]PATH", help_heading = "Output")]
     pub report: Vec<ReportSpec>,
     /// When to use colours
@@ -282,7 +285,7 @@ pub(super) fn duration(text: &str) -> Result<std::time::Duration, String> {
 }
 
 /// Subcommands that take the flags of a run.
-const WITH_PARAMETERS: [&str; 2] = ["explain", "mutate"];
+const WITH_PARAMETERS: [&str; 3] = ["explain", "mutate", "rerecord"];
 
 /// The command without what a project adds to it.
 pub(super) fn bare() -> Command {

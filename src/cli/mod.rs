@@ -25,6 +25,7 @@ mod recordings_look;
 mod recordings_prune;
 mod recordings_text;
 mod recordings_why;
+mod rerecord;
 mod run;
 mod scaffold;
 mod serve;
@@ -37,6 +38,7 @@ pub use machine::Machine;
 use args::{Action, ListFormat, RunArgs};
 use mutate::MutateArgs;
 use options::RunOptions;
+use rerecord::RerecordArgs;
 
 use run::Prepared;
 
@@ -70,6 +72,13 @@ pub fn main(machine: &Machine) -> ExitStatus {
         }
         Some(Action::Explain(run)) => with_plan(machine, &loaded, &run, params, Purpose::Explain),
         Some(Action::Mutate(args)) => with_plan(machine, &loaded, &args.run, params, Purpose::Mutate(&args)),
+        Some(Action::Rerecord(args)) => match args.refused() {
+            Some(refused) => {
+                anstream::eprintln!("error: {refused}");
+                Ok(ExitStatus::Usage)
+            }
+            None => with_plan(machine, &loaded, &args.run, params, Purpose::Rerecord(&args)),
+        },
         Some(Action::Check(args)) => Ok(check::check(&args, machine, &loaded)),
         Some(Action::Schema(args)) => check::schema(&args),
         Some(Action::Serve(args)) => serve::stack(&args, machine),
@@ -118,6 +127,7 @@ enum Purpose<'a> {
     List(ListFormat),
     Explain,
     Mutate(&'a MutateArgs),
+    Rerecord(&'a RerecordArgs),
 }
 
 const NO_PROJECT: &str = "error: there is no project here: no directory upwards has suites/ and test_cases/ (see --root);\n\
@@ -165,6 +175,7 @@ fn with_plan(
     }
     match purpose {
         Purpose::Mutate(args) => mutate::mutate(&prepared, &plan, args),
+        Purpose::Rerecord(args) => rerecord::rerecord(prepared, plan, args),
         Purpose::Run => run::run(prepared, plan, &run_args.report),
         Purpose::Explain | Purpose::List(_) => {
             // As with the documents.

@@ -15,7 +15,6 @@ use crate::exec::event::{Event, RunInfo, ShardInfo, Summary};
 use crate::exec::facts::Facts;
 use crate::exec::fixtures::Fixtures;
 use crate::exec::session::{Session, SessionError, SessionSpec};
-use crate::exec::trace::ExchangeLog;
 use crate::exec::{self, RunContext, Schedule, Stop};
 use crate::plan::{Plan, Settings};
 use crate::report::console::{Console, ConsoleOptions};
@@ -71,6 +70,30 @@ pub(super) fn run(
     if plan.trials.is_empty() {
         return empty(prepared, &plan, reporters);
     }
+    match course(prepared, plan, reporters)? {
+        Course::Ended(status) => Ok(status),
+        Course::Ran(ran) => match ran.reporters.problems() {
+            [] => Ok(ExitStatus::of(&ran.summary, prepared.options.again.fail_on_flaky)),
+            problems => Err(problems.join("\n")),
+        },
+    }
+}
+
+/// How the running of a plan ended.
+pub(super) enum Course {
+    Ran(Box<Ran>),
+    /// No trial was run; why was printed.
+    Ended(ExitStatus),
+}
+
+/// A plan that was run to its end.
+pub(super) struct Ran {
+    pub summary: Summary,
+    pub reporters: Reporters,
+}
+
+/// Starts the target, runs the plan, and stops the target.
+pub(super) fn course(prepared: &Prepared<'_>, plan: Plan, reporters: Reporters) -> Result<Course, String> {
     let runtime = Runtime::new().map_err(|error| format!("cannot start the runtime: {error}"))?;
     let (spec, secrets) = session_spec(prepared);
     let mut signals = StopSignals::catch(&runtime)?;
@@ -78,12 +101,13 @@ pub(super) fn run(
         Ok(session) => session,
         Err(Start::Interrupted) => {
             anstream::eprintln!("interrupted before the stack was ready; nothing was run");
-            return Ok(ExitStatus::Interrupted);
+            return Ok(Course::Ended(ExitStatus::Interrupted));
         }
         Err(Start::Failed(error)) => {
             anstream::eprintln!("error: {}", secrets.apply(&error.to_string()));
             let definition = error.is_definition();
-            return Ok(if definition { ExitStatus::Usage } else { ExitStatus::TargetDidNotStart });
+            let status = if definition { ExitStatus::Usage } else { ExitStatus::TargetDidNotStart };
+            return Ok(Course::Ended(status));
         }
     };
     execute(prepared, plan, session, reporters, secrets, &runtime, signals)
@@ -150,7 +174,7 @@ fn execute(
     redactor: Redactor,
     runtime: &Runtime,
     signals: StopSignals,
-) -> Result<ExitStatus, String> {
+) -> Result<Course, String> {
     let options = &prepared.options;
     let jobs = session.max_parallel.map_or(options.jobs, |most| most.min(options.jobs));
     let (events, inbox) = mpsc::channel();
@@ -170,7 +194,7 @@ fn execute(
     });
     let _ = events.send(Event::RunStarted(info));
     let mut context = context(prepared, &mut session, redactor, jobs == 1, events);
-    context.exchanges = ExchangeLog::telling(tells_exchanges.then(|| context.events.clone()));
+    context.tells_exchanges = tells_exchanges;
     let context = Arc::new(context);
     let on_signal = runtime.spawn(watch_signals(context.clone(), signals));
     let schedule = Schedule { jobs, max_failures: options.max_failures, rounds: options.again.repeat_each };
@@ -184,10 +208,7 @@ fn execute(
     // The signal task holds the last sender until it is gone.
     let _ = runtime.block_on(on_signal);
     let reporters = reporting.join().map_err(|_| "the reporter panicked".to_owned())?;
-    match reporters.problems() {
-        [] => Ok(ExitStatus::of(&summary, options.again.fail_on_flaky)),
-        problems => Err(problems.join("\n")),
-    }
+    Ok(Course::Ran(Box::new(Ran { summary, reporters })))
 }
 
 /// What trials share, with the session's traffic moved into it. `alone` tells that no two trials run at the same time.
@@ -215,7 +236,7 @@ fn context(
         scope_is_known: session.scope_is_known || alone,
         alone: tokio::sync::RwLock::new(()),
         events,
-        exchanges: ExchangeLog::default(),
+        tells_exchanges: false,
         stop: Stop::default(),
     }
 }

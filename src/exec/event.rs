@@ -6,7 +6,7 @@ use super::review::Review;
 use crate::plan::expectations::ListKind;
 use crate::plan::template::FillError;
 use crate::record::structure::Structure;
-use crate::record::{Spent, Tokens};
+use crate::record::{Nearest, Spent, Tokens};
 use crate::source::Span;
 
 /// One thing that happened.
@@ -208,20 +208,14 @@ impl FailureKind {
 pub struct ProviderUse {
     pub provider: String,
     pub endpoint: String,
-    /// The model that was asked for, where the request names one.
-    pub model: Option<String>,
-    /// The status that the stack got; 0 when its connection was reset.
-    pub status: u16,
-    /// Since the trial's last attempt began; `None` outside of trials.
-    pub at: Option<Duration>,
-    /// To the end of the answer; of a replayed one, to its start.
-    pub took: Duration,
     /// `exact`, or the names of the normalisers that were needed, `recorded`, `forwarded`, `miss`.
     pub tier: String,
     /// The recording's file, below the recordings directory.
     pub file: Option<String>,
     /// For a miss: provider, method, path and body of the request, so that `recordings why` can explain it.
     pub request: Option<serde_json::Value>,
+    /// For a miss: the recording most like the request, and how it differs. Not written down.
+    pub nearest: Option<Nearest>,
     /// When the recording that answered was made, where that is known.
     pub recorded_at: Option<jiff::Timestamp>,
     /// As the provider counted them, in this answer or when it was recorded.
@@ -238,43 +232,8 @@ pub struct ExchangeReport {
     pub method: String,
     /// With its query.
     pub path: String,
-    /// The path as the case has it, without query: `/v1/files/{id}`.
-    pub endpoint: String,
     pub took: Duration,
     pub answer: Structure,
-}
-
-/// A trial's requests to the stack, in the order in which they ended.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Requests {
-    pub traces: Vec<RequestTrace>,
-    /// How many more there were.
-    pub more: usize,
-}
-
-/// When a request to the stack was sent, and when its answer came.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct RequestTrace {
-    /// `file:line` of the step.
-    pub place: String,
-    pub method: String,
-    /// With its query.
-    pub path: String,
-    /// `None` where no answer came.
-    pub status: Option<u16>,
-    /// Since the trial's last attempt began.
-    pub at: Duration,
-    /// To the last byte.
-    pub took: Duration,
-    pub bytes: usize,
-    /// Since it was sent, as all times below.
-    pub first_byte: Option<Duration>,
-    /// Of a stream: how many chunks came.
-    pub chunks: usize,
-    /// When they came; of a long stream, of some of them.
-    pub arrivals: Vec<Duration>,
-    /// Between two chunks.
-    pub largest_gap: Option<Duration>,
 }
 
 /// One finished trial.
@@ -284,8 +243,6 @@ pub struct TrialReport {
     pub id: String,
     /// The trial's id in the plan.
     pub trial: String,
-    /// What it was run with, as its id says it: `client`, `txt`, …, `row`, each with its value.
-    pub axes: Vec<(String, String)>,
     /// `file:line` of the case.
     pub place: String,
     /// Upstream's test id, parameters filled in.
@@ -298,8 +255,6 @@ pub struct TrialReport {
     pub tokens: Option<Tokens>,
     /// What lists of known failures say about it.
     pub listed: Vec<Listed>,
-    /// What it sent to the stack.
-    pub requests: Requests,
 }
 
 /// The tokens of these requests, as far as they were counted.
@@ -328,7 +283,6 @@ impl TrialReport {
         Self {
             id: id.to_owned(),
             trial: id.to_owned(),
-            axes: Vec::new(),
             place: "test_cases/a.yaml:3".to_owned(),
             upstream: None,
             outcome,
@@ -337,7 +291,6 @@ impl TrialReport {
             matches: Vec::new(),
             tokens: None,
             listed: Vec::new(),
-            requests: Requests::default(),
         }
     }
 }

@@ -16,7 +16,6 @@ pub mod session;
 mod stage;
 mod step;
 mod tap;
-pub mod trace;
 pub mod traffic;
 mod trial;
 mod wiring;

@@ -45,7 +45,7 @@ pub enum MissReason {
 }
 
 /// The recording most like the request.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Nearest {
     /// Relative to the recordings directory.
     pub file: String,

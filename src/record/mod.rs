@@ -28,11 +28,13 @@
 //! | `admin`, `tally` | what a stand-alone proxy is asked and told |
 //! | `pacing` | when the pieces of a replayed answer go out |
 //! | `relay`, `forward`, `calls` | passing a request on, the client, the log |
+//! | [`changes`] | what became of a directory's files between two moments |
 //! | `policy`, `spending`, `unused` | what may be forwarded, the account of it, recordings that a run left aside |
 //!
 //! A replaying proxy holds a [`Replay`], which can neither write nor connect; [`Recorder`] is the only type with `put`.
 
 pub mod canonical;
+pub mod changes;
 pub mod compare;
 pub mod figures;
 pub mod har;

@@ -54,6 +54,12 @@ pub static NORMALISERS: [Normaliser; 7] = [
     Normaliser { name: "masked-ids", version: 1, doing: "masking ids", apply: rules::masked_ids },
 ];
 
+/// Whether a request that needed this normaliser is another one than was recorded, for what it sets aside does not
+/// differ from run to run by nature, as ids, ports and scores do.
+pub fn tells_of_a_change(name: &str) -> bool {
+    ["endpoint-alias", "extra-body", "dropped-nulls", "client-defaults"].contains(&name)
+}
+
 /// Names and versions of all normalisers, as a recording's `meta` and an index carry them.
 pub fn fingerprint() -> String {
     NORMALISERS.iter().map(|n| format!("{n:?}")).collect::<Vec<_>>().join(" ")

@@ -22,6 +22,7 @@ mod policies;
 mod provider;
 mod replay;
 mod reports;
+mod rerecord;
 mod resolution;
 mod shards;
 mod support;
