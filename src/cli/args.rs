@@ -145,7 +145,7 @@ pub(super) struct RunArgs {
     /// Print the N slowest trials at the end
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, help_heading = "Output")]
     pub durations: usize,
-    /// Write a report: PATH.jsonl, PATH.xml (JUnit), PATH.md, PATH.json (CTRF), PATH.tap, or KIND=PATH (repeatable)
+    /// Write a report: PATH.jsonl, PATH.xml (JUnit), PATH.md, PATH.html, PATH.json (CTRF), PATH.tap, or KIND=PATH (repeatable)
     #[arg(long, value_name = "[KIND=]PATH", help_heading = "Output")]
     pub report: Vec<ReportSpec>,
     /// When to use colours

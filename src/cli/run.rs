@@ -15,6 +15,7 @@ use crate::exec::event::{Event, RunInfo, ShardInfo, Summary};
 use crate::exec::facts::Facts;
 use crate::exec::fixtures::Fixtures;
 use crate::exec::session::{Session, SessionError, SessionSpec};
+use crate::exec::trace::ExchangeLog;
 use crate::exec::{self, RunContext, Schedule, Stop};
 use crate::plan::{Plan, Settings};
 use crate::report::console::{Console, ConsoleOptions};
@@ -194,7 +195,7 @@ fn execute(
     });
     let _ = events.send(Event::RunStarted(info));
     let mut context = context(prepared, &mut session, redactor, jobs == 1, events);
-    context.tells_exchanges = tells_exchanges;
+    context.exchanges = ExchangeLog::telling(tells_exchanges.then(|| context.events.clone()));
     let context = Arc::new(context);
     let on_signal = runtime.spawn(watch_signals(context.clone(), signals));
     let schedule = Schedule { jobs, max_failures: options.max_failures, rounds: options.again.repeat_each };
@@ -236,7 +237,7 @@ fn context(
         scope_is_known: session.scope_is_known || alone,
         alone: tokio::sync::RwLock::new(()),
         events,
-        tells_exchanges: false,
+        exchanges: ExchangeLog::default(),
         stop: Stop::default(),
     }
 }

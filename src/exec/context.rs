@@ -11,6 +11,7 @@ use super::event::Event;
 use super::facts::Facts;
 use super::fixtures::Fixtures;
 use super::review::Demands;
+use super::trace::ExchangeLog;
 use super::traffic::Traffic;
 use crate::http::client::Transport;
 use crate::schema::case::TargetKind;
@@ -39,8 +40,8 @@ pub struct RunContext {
     /// Trials take it shared; one that must be the only cause of provider traffic takes it alone.
     pub alone: RwLock<()>,
     pub events: Sender<Event>,
-    /// Whether every exchange with the stack is told as an event.
-    pub tells_exchanges: bool,
+    /// What trials said to the stack.
+    pub exchanges: ExchangeLog,
     pub stop: Stop,
 }
 

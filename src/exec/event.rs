@@ -208,6 +208,14 @@ impl FailureKind {
 pub struct ProviderUse {
     pub provider: String,
     pub endpoint: String,
+    /// The model that was asked for, where the request names one.
+    pub model: Option<String>,
+    /// The status that the stack got; 0 when its connection was reset.
+    pub status: u16,
+    /// Since the trial's last attempt began; `None` outside of trials.
+    pub at: Option<Duration>,
+    /// To the end of the answer; of a replayed one, to its start.
+    pub took: Duration,
     /// `exact`, or the names of the normalisers that were needed, `recorded`, `forwarded`, `miss`.
     pub tier: String,
     /// The recording's file, below the recordings directory.
@@ -232,8 +240,43 @@ pub struct ExchangeReport {
     pub method: String,
     /// With its query.
     pub path: String,
+    /// The path as the case has it, without query: `/v1/files/{id}`.
+    pub endpoint: String,
     pub took: Duration,
     pub answer: Structure,
+}
+
+/// A trial's requests to the stack, in the order in which they ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Requests {
+    pub traces: Vec<RequestTrace>,
+    /// How many more there were.
+    pub more: usize,
+}
+
+/// When a request to the stack was sent, and when its answer came.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RequestTrace {
+    /// `file:line` of the step.
+    pub place: String,
+    pub method: String,
+    /// With its query.
+    pub path: String,
+    /// `None` where no answer came.
+    pub status: Option<u16>,
+    /// Since the trial's last attempt began.
+    pub at: Duration,
+    /// To the last byte.
+    pub took: Duration,
+    pub bytes: usize,
+    /// Since it was sent, as all times below.
+    pub first_byte: Option<Duration>,
+    /// Of a stream: how many chunks came.
+    pub chunks: usize,
+    /// When they came; of a long stream, of some of them.
+    pub arrivals: Vec<Duration>,
+    /// Between two chunks.
+    pub largest_gap: Option<Duration>,
 }
 
 /// One finished trial.
@@ -243,6 +286,8 @@ pub struct TrialReport {
     pub id: String,
     /// The trial's id in the plan.
     pub trial: String,
+    /// What it was run with, as its id says it: `client`, `txt`, …, `row`, each with its value.
+    pub axes: Vec<(String, String)>,
     /// `file:line` of the case.
     pub place: String,
     /// Upstream's test id, parameters filled in.
@@ -255,6 +300,8 @@ pub struct TrialReport {
     pub tokens: Option<Tokens>,
     /// What lists of known failures say about it.
     pub listed: Vec<Listed>,
+    /// What it sent to the stack.
+    pub requests: Requests,
 }
 
 /// The tokens of these requests, as far as they were counted.
@@ -283,6 +330,7 @@ impl TrialReport {
         Self {
             id: id.to_owned(),
             trial: id.to_owned(),
+            axes: Vec::new(),
             place: "test_cases/a.yaml:3".to_owned(),
             upstream: None,
             outcome,
@@ -291,6 +339,7 @@ impl TrialReport {
             matches: Vec::new(),
             tokens: None,
             listed: Vec::new(),
+            requests: Requests::default(),
         }
     }
 }

@@ -3,28 +3,27 @@
 use std::sync::mpsc::Sender;
 
 use super::event::{Event, ExchangeReport};
+use super::trace::Asked;
 use crate::http::{BodyEnd, Request, Response};
 use crate::record::structure::Structure;
 use crate::record::{Answer, AnswerBody};
-use crate::source::Span;
 
 /// Tells of an exchange, should anybody want to know.
 pub(super) fn tell(
     listener: Option<&Sender<Event>>,
-    trial: &str,
-    step: &Span,
+    asked: Asked<'_>,
     request: &Request,
     response: &Response,
 ) {
     if let Some(listener) = listener {
-        let report = exchanged(trial, step, request, response);
+        let report = exchanged(asked, request, response);
         // Nobody listens any more only when the run is over.
         let _ = listener.send(Event::Exchanged(Box::new(report)));
     }
 }
 
 /// An exchange without what was said in it.
-fn exchanged(trial: &str, step: &Span, request: &Request, response: &Response) -> ExchangeReport {
+fn exchanged(asked: Asked<'_>, request: &Request, response: &Response) -> ExchangeReport {
     let answer = Answer {
         status: response.status.as_u16(),
         headers: vec![("content-type".to_owned(), response.media_type())],
@@ -35,11 +34,13 @@ fn exchanged(trial: &str, step: &Span, request: &Request, response: &Response) -
             BodyEnd::Cut(reason) => Some(reason.clone()),
         },
     };
+    let written = asked.plan.path.pattern();
     ExchangeReport {
-        id: trial.to_owned(),
-        place: step.file_line(),
+        id: asked.trial.to_owned(),
+        place: asked.step.file_line(),
         method: request.method.to_string(),
         path: request.path.clone(),
+        endpoint: written.split('?').next().unwrap_or_default().to_owned(),
         took: response.took,
         answer: Structure::of(&answer),
     }

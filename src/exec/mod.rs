@@ -16,6 +16,7 @@ pub mod session;
 mod stage;
 mod step;
 mod tap;
+pub mod trace;
 pub mod traffic;
 mod trial;
 mod wiring;

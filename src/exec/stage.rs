@@ -42,7 +42,7 @@ pub(super) fn step_context<'a>(
         servers,
         tap: None,
         slot: None,
-        exchanges: context.tells_exchanges.then_some(&context.events),
+        exchanges: &context.exchanges,
         // The stage's own limit comes first, and names the step.
         timeout: limit * 2,
     }

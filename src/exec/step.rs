@@ -1,15 +1,15 @@
 //! One step: send, keep, judge; repeated over a list or until it holds.
 
 use std::collections::BTreeMap;
-use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::event::{Event, Failure, FailureKind};
+use super::event::{Failure, FailureKind};
+use super::request;
 use super::tap::{Slot, Tap};
+use super::trace::{Asked, ExchangeLog};
 use super::traffic::Traffic;
-use super::{exchange, request};
 use crate::check::{Check, Mismatch, Seen, evaluate, take};
 use crate::http::client::{Transport, TransportError};
 use crate::http::{BodyEnd, HeaderMap, Request, Response, curl};
@@ -38,8 +38,8 @@ pub(super) struct StepContext<'a> {
     pub tap: Option<&'a Tap>,
     /// Which of the trial's exchanges this is, for the tap.
     pub slot: Option<Slot>,
-    /// Is told of every exchange.
-    pub exchanges: Option<&'a Sender<Event>>,
+    /// Hears of every exchange.
+    pub exchanges: &'a ExchangeLog,
     /// For a request that names no time-out of its own.
     pub timeout: Duration,
 }
@@ -294,7 +294,8 @@ async fn exchanged(
     let made = request::make(request, scope, context.profile, context.root, &plan.span)
         .map_err(|error| Box::new(Failure::template(&error)))?;
     let timeout = request.timeout.unwrap_or(context.timeout);
-    match context.transport.send_until(&made, timeout, request.abort_after).await {
+    let asked = Asked { trial: context.trial, step: &plan.span, plan: request, timeout };
+    match context.exchanges.send(context.transport, &made, asked).await {
         Ok(response) if request.abort_after.is_some() && response.end != BodyEnd::Aborted => {
             let wanted = request.abort_after.unwrap_or_default();
             let title = format!("the answer ended before it could be aborted after {wanted} events");
@@ -304,7 +305,6 @@ async fn exchanged(
             Err(Box::new(failed))
         }
         Ok(response) => {
-            exchange::tell(context.exchanges, context.trial, &plan.span, &made, &response);
             let response = match (context.tap, context.slot) {
                 (Some(tap), Some(slot)) => tap.pass(slot, response, &plan.span),
                 _ => response,
@@ -484,7 +484,7 @@ mod tests {
             servers: &BTreeMap::new(),
             tap: None,
             slot: None,
-            exchanges: None,
+            exchanges: &ExchangeLog::default(),
             timeout: Duration::from_secs(1),
         };
         let mut known = scope(json!({}));

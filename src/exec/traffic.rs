@@ -155,11 +155,11 @@ impl Traffic {
     }
 
     /// A trial's calls, as its report shows them; they are in no later report.
-    pub(super) fn take_uses(&self, trial: &str) -> Vec<ProviderUse> {
+    pub(super) fn take_uses(&self, trial: &str, began: Option<jiff::Timestamp>) -> Vec<ProviderUse> {
         self.refresh(trial);
-        lock(&self.calls)
-            .get_mut(trial)
-            .map_or_else(Vec::new, |calls| calls.drain(..).map(|c| usage(&c)).collect())
+        let calls = lock(&self.calls).get_mut(trial).map(std::mem::take).unwrap_or_default();
+        let since = |call: &ProviderCall| Some(call.at.duration_since(began?).unsigned_abs());
+        calls.iter().map(|call| ProviderUse { at: since(call), ..usage(call) }).collect()
     }
 
     /// A trial with a miss has failed, whatever its checks said: the stack answered from an error that no
@@ -331,6 +331,10 @@ fn usage(call: &ProviderCall) -> ProviderUse {
     ProviderUse {
         provider: call.provider.clone(),
         endpoint: call.path.clone(),
+        model: call.body.as_deref().and_then(|body| body["model"].as_str()).map(str::to_owned),
+        status: call.status,
+        at: None,
+        took: Duration::try_from_secs_f64(call.seconds).unwrap_or_default(),
         tier,
         file,
         request: matches!(call.result, CallResult::Miss(_)).then(|| asked(call)),

@@ -28,10 +28,15 @@ pub(super) async fn run(context: &RunContext, trial: &TrialPlan) -> TrialReport 
     let Judged { outcome, attempts, listed } = judged(context, trial, None).await;
     let left = context.fixtures.release(context, trial).await;
     let outcome = redacted(also(outcome, left), context);
-    let matches = context.traffic.take_uses(&trial.id);
+    let (mut requests, began) = context.exchanges.take(&trial.id);
+    for trace in &mut requests.traces {
+        trace.path = context.redactor.apply(&trace.path);
+    }
+    let matches = context.traffic.take_uses(&trial.id, began);
     TrialReport {
         id: trial.shown_id(),
         trial: trial.id.clone(),
+        axes: trial.axes.clone(),
         place: trial.case.span.file_line(),
         upstream: trial.upstream.clone(),
         outcome,
@@ -40,6 +45,7 @@ pub(super) async fn run(context: &RunContext, trial: &TrialPlan) -> TrialReport 
         tokens: tokens(&matches),
         matches,
         listed,
+        requests,
     }
 }
 
@@ -157,6 +163,7 @@ async fn attempt(context: &RunContext, trial: &TrialPlan, company: Company, tap:
     };
     let faults = trial.case.faults.iter().map(|fault| fault.value.clone()).collect();
     let active = context.traffic.begin(&trial.id, trial.upstream.iter().cloned().collect(), faults);
+    context.exchanges.begin(&trial.id);
     let outcome = whole(context, trial, &mut given, tap).await;
     context.traffic.complete().await;
     let outcome = match (&outcome, &active) {

@@ -319,6 +319,7 @@ impl Context<'_> {
             round: 1,
             case: self.plan.clone(),
             client: point.client,
+            axes: self.axes(point),
             scope,
             upstream,
             skip: self.skip(point),
@@ -327,16 +328,19 @@ impl Context<'_> {
         }
     }
 
+    /// The parameters' prefixes with the values as ids show them.
+    fn models(&self, point: &Point<'_>) -> Vec<(String, String)> {
+        let shown = |(name, value): &(&str, Option<&str>)| {
+            let (parameter, resolved) = self.settings.params.iter().find(|(p, _)| p.name == *name)?;
+            let shown = value.map_or("none", |value| short_name(value, &resolved.value));
+            Some((parameter.prefix.clone(), shown.to_owned()))
+        };
+        point.params.iter().filter_map(shown).collect()
+    }
+
     fn id(&self, point: &Point<'_>) -> String {
-        let models: Vec<String> = point
-            .params
-            .iter()
-            .filter_map(|(name, value)| {
-                let (parameter, resolved) = self.settings.params.iter().find(|(p, _)| p.name == *name)?;
-                let shown = value.map_or("none", |value| short_name(value, &resolved.value));
-                Some(format!("{}={shown}", parameter.prefix))
-            })
-            .collect();
+        let models: Vec<String> =
+            self.models(point).into_iter().map(|(prefix, shown)| format!("{prefix}={shown}")).collect();
         let mut parts: Vec<String> = point.client.iter().map(|client| client.word().to_owned()).collect();
         if !models.is_empty() {
             parts.push(models.join(":"));
@@ -344,6 +348,13 @@ impl Context<'_> {
         parts.extend(point.row.map(|row| row.id.value.clone()));
         let suffix = if parts.is_empty() { String::new() } else { format!("[{}]", parts.join("-")) };
         format!("{}::{}{suffix}", self.path, self.case.name.value)
+    }
+
+    /// What the id says in brackets, part by part.
+    fn axes(&self, point: &Point<'_>) -> Vec<(String, String)> {
+        let client = point.client.map(|client| ("client".to_owned(), client.word().to_owned()));
+        let row = point.row.map(|row| ("row".to_owned(), row.id.value.clone()));
+        client.into_iter().chain(self.models(point)).chain(row).collect()
     }
 
     fn scope(&self, point: &Point<'_>, id: &str) -> Scope {

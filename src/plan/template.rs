@@ -175,6 +175,21 @@ impl Template {
         }
     }
 
+    /// The text as written, with `{id}` for what is filled in.
+    pub fn pattern(&self) -> String {
+        match self {
+            Self::Value(Value::String(text)) => text.clone(),
+            Self::Text(parts) => {
+                let shown = |part: &Part| match part {
+                    Part::Literal(literal) => literal.clone(),
+                    Part::Hole(_) => "{id}".to_owned(),
+                };
+                parts.iter().map(shown).collect()
+            }
+            _ => "{id}".to_owned(),
+        }
+    }
+
     /// Fills it and writes the value as text: strings as they are, anything else as JSON.
     pub fn fill_text(&self, scope: &Scope) -> Result<String, FillError> {
         Ok(match self.fill(scope)? {

@@ -22,6 +22,8 @@ pub struct TrialPlan {
     pub round: u32,
     pub case: Arc<CasePlan>,
     pub client: Option<Client>,
+    /// What its id says in brackets: `client`, the prefix of each parameter, `row`.
+    pub axes: Vec<(String, String)>,
     /// Every name that templates may use before the first step ran.
     pub scope: Scope,
     /// Upstream's test id, parameters filled in.

@@ -27,6 +27,13 @@ pub struct Occasion {
     pub mode: String,
 }
 
+impl Occasion {
+    /// Whether results of the two can be laid side by side: replayed ones and recorded ones, too.
+    fn is_like(&self, other: &Self) -> bool {
+        self.setup == other.setup && self.target == other.target
+    }
+}
+
 /// How a trial ended once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Result {
@@ -71,17 +78,17 @@ impl History {
 
     /// The trials whose last result on such an occasion is a failure, whatever the mode was.
     pub fn failed(&self, occasion: &Occasion) -> BTreeSet<String> {
-        let last = |results: &[Result]| {
-            let same = |result: &&Result| {
-                result.occasion.setup == occasion.setup && result.occasion.target == occasion.target
-            };
-            results
-                .iter()
-                .rev()
-                .find(same)
-                .is_some_and(|r| ["failed", "broken"].contains(&r.outcome.as_str()))
+        let failed_last = |id: &str| {
+            let last = self.of(id, occasion).last();
+            last.is_some_and(|result| ["failed", "broken"].contains(&result.outcome.as_str()))
         };
-        self.trials.iter().filter(|(_, results)| last(results)).map(|(id, _)| id.clone()).collect()
+        self.trials.keys().filter(|id| failed_last(id)).cloned().collect()
+    }
+
+    /// A trial's results on such an occasion, whatever the mode was; oldest first.
+    pub fn of<'a>(&'a self, trial: &str, occasion: &'a Occasion) -> impl Iterator<Item = &'a Result> {
+        let results = self.trials.get(trial).map_or(&[][..], Vec::as_slice);
+        results.iter().filter(|result| result.occasion.is_like(occasion))
     }
 
     fn add(&mut self, reports: &[TrialReport], occasion: &Occasion, at: &str) {

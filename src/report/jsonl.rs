@@ -1,10 +1,13 @@
 //! JSON Lines: one event a line, versioned; the source of truth that other reports can be made from.
 
 use std::io::Write;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::exec::event::{Event, Failure, ProviderUse, ShardInfo, TrialReport};
+use crate::exec::event::{
+    Event, Failure, ProviderUse, RequestTrace, RunInfo, ShardInfo, Summary, TrialReport,
+};
 use crate::exec::review::Review;
 
 /// Version of the lines' shape; it grows when a key changes its meaning.
@@ -51,19 +54,7 @@ impl<W: Write> Jsonl<W> {
 
 fn line(event: &Event) -> Value {
     match event {
-        Event::RunStarted(info) => {
-            let mut line = json!({
-            "event": "run_started", "format": FORMAT, "tool": concat!("runner ", env!("CARGO_PKG_VERSION")),
-            "suite": info.suite, "setup": info.setup, "target": info.target, "mode": info.mode,
-            "jobs": info.jobs, "trials": info.trials,
-            "params": info.params.iter().map(|(k, v)| (k.clone(), json!(v))).collect::<serde_json::Map<_, _>>(),
-            "started": info.started.to_string(), "shard": info.shard.as_ref().map(shard),
-            });
-            if let Some(seed) = info.seed {
-                line["seed"] = seed.into();
-            }
-            line
-        }
+        Event::RunStarted(info) => run_started(info),
         Event::TrialStarted { id } => json!({"event": "trial_started", "id": id}),
         Event::StepFinished { id, step, passed, took } => {
             json!({"event": "step_finished", "id": id, "step": step, "passed": passed, "seconds": took.as_secs_f64()})
@@ -71,7 +62,7 @@ fn line(event: &Event) -> Value {
         Event::Exchanged(exchange) => {
             let mut line = json!({
                 "event": "exchange", "id": exchange.id, "place": exchange.place, "method": exchange.method,
-                "path": exchange.path, "seconds": exchange.took.as_secs_f64(),
+                "path": exchange.path, "endpoint": exchange.endpoint, "seconds": exchange.took.as_secs_f64(),
             });
             // Keys of its own: status, media type, whether it was cut, events in order, fields with their types.
             let answer = serde_json::to_value(&exchange.answer).unwrap_or_default();
@@ -80,35 +71,83 @@ fn line(event: &Event) -> Value {
             }
             line
         }
-        Event::TrialFinished(report) => trial(report),
-        Event::RunFinished(summary) => json!({
-            "event": "run_finished", "passed": summary.passed, "failed": summary.failed, "skipped": summary.skipped,
-            "xfailed": summary.xfailed, "xpassed": summary.xpassed, "broken": summary.broken, "quarantined": summary.quarantined, "flaky": summary.flaky,
-            "missed": summary.missed, "stray_misses": summary.stray_misses, "not_run": summary.not_run,
-            "interrupted": summary.interrupted,
-            "unclean": summary.unclean.iter().map(failure).collect::<Vec<_>>(),
-            "recordings": review(&summary.recordings),
-            "forwarded": {"requests": summary.spent.requests, "uncounted": summary.spent.uncounted,
-                "estimated_tokens": summary.spent.estimated_tokens,
-                "tokens": tokens(summary.spent.prompt_tokens, summary.spent.completion_tokens)},
-            "matches": summary.other_matches.iter().map(provider_use).collect::<Vec<_>>(), "seconds": summary.took.as_secs_f64(),
-        }),
+        Event::TrialFinished(report) => trial_finished(report),
+        Event::RunFinished(summary) => run_finished(summary),
     }
 }
 
-fn trial(report: &TrialReport) -> Value {
+pub(super) fn run_started(info: &RunInfo) -> Value {
     let mut line = json!({
-        "event": "trial_finished", "id": report.id, "outcome": report.outcome.word(),
+        "event": "run_started", "format": FORMAT, "tool": concat!("runner ", env!("CARGO_PKG_VERSION")),
+        "suite": info.suite, "setup": info.setup, "target": info.target, "mode": info.mode,
+        "jobs": info.jobs, "trials": info.trials,
+        "params": info.params.iter().map(|(k, v)| (k.clone(), json!(v))).collect::<serde_json::Map<_, _>>(),
+        "started": info.started.to_string(), "shard": info.shard.as_ref().map(shard),
+    });
+    if let Some(seed) = info.seed {
+        line["seed"] = seed.into();
+    }
+    line
+}
+
+pub(super) fn trial_finished(report: &TrialReport) -> Value {
+    let axes = report.axes.iter().map(|(name, value)| (name.clone(), value.as_str().into()));
+    let mut line = json!({
+        "event": "trial_finished", "id": report.id, "axes": Value::Object(axes.collect()),
+        "outcome": report.outcome.word(),
         "reason": report.outcome.reason(), "seconds": report.took.as_secs_f64(), "upstream": report.upstream,
         "attempts": report.attempts, "place": report.place,
         "tokens": report.tokens.map(|t| tokens(t.prompt, t.completion)),
+        "requests": report.requests.traces.iter().map(request).collect::<Vec<_>>(),
         "matches": report.matches.iter().map(provider_use).collect::<Vec<_>>(),
         "failures": report.outcome.all_failures().iter().map(failure).collect::<Vec<_>>(),
     });
+    if report.requests.more > 0 {
+        line["more_requests"] = report.requests.more.into();
+    }
     if !report.listed.is_empty() {
         let listed = report.listed.iter();
         let listed = listed.map(|l| json!({"kind": l.kind.word(), "place": l.place, "because": l.because}));
         line["listed"] = listed.collect();
+    }
+    line
+}
+
+pub(super) fn run_finished(summary: &Summary) -> Value {
+    json!({
+        "event": "run_finished", "passed": summary.passed, "failed": summary.failed, "skipped": summary.skipped,
+        "xfailed": summary.xfailed, "xpassed": summary.xpassed, "broken": summary.broken, "quarantined": summary.quarantined, "flaky": summary.flaky,
+        "missed": summary.missed, "stray_misses": summary.stray_misses, "not_run": summary.not_run,
+        "interrupted": summary.interrupted,
+        "unclean": summary.unclean.iter().map(failure).collect::<Vec<_>>(),
+        "recordings": review(&summary.recordings),
+        "forwarded": {"requests": summary.spent.requests, "uncounted": summary.spent.uncounted,
+            "estimated_tokens": summary.spent.estimated_tokens,
+            "tokens": tokens(summary.spent.prompt_tokens, summary.spent.completion_tokens)},
+        "matches": summary.other_matches.iter().map(provider_use).collect::<Vec<_>>(), "seconds": summary.took.as_secs_f64(),
+    })
+}
+
+/// Seconds, to the microsecond: more digits would only make files large.
+fn seconds(time: Duration) -> Value {
+    let micros = u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
+    (f64::from(micros) / 1e6).into()
+}
+
+fn request(trace: &RequestTrace) -> Value {
+    let mut line = json!({
+        "place": trace.place, "method": trace.method, "path": trace.path, "status": trace.status,
+        "at": seconds(trace.at), "seconds": seconds(trace.took), "bytes": trace.bytes,
+    });
+    if let Some(first) = trace.first_byte {
+        line["first_byte"] = seconds(first);
+    }
+    if trace.chunks > 0 {
+        line["chunks"] = trace.chunks.into();
+        line["arrivals"] = trace.arrivals.iter().copied().map(seconds).collect();
+    }
+    if let Some(gap) = trace.largest_gap {
+        line["largest_gap"] = seconds(gap);
     }
     line
 }
@@ -133,8 +172,11 @@ fn review(review: &Review) -> Value {
 }
 
 fn provider_use(used: &ProviderUse) -> Value {
-    let mut line =
-        json!({"provider": used.provider, "endpoint": used.endpoint, "tier": used.tier, "file": used.file});
+    let mut line = json!({
+        "provider": used.provider, "endpoint": used.endpoint, "model": used.model, "tier": used.tier,
+        "file": used.file, "status": used.status, "at": used.at.map(seconds), "seconds": seconds(used.took),
+        "tokens": used.tokens.map(|t| tokens(t.prompt, t.completion)),
+    });
     if let Some(request) = &used.request {
         line["request"] = request.clone();
     }

@@ -10,6 +10,7 @@ pub mod junit;
 pub mod markdown;
 pub mod merge;
 pub mod mutation;
+pub mod page;
 pub mod read;
 pub mod recordings;
 pub mod rerecord;
@@ -24,8 +25,9 @@ use crate::exec::event::{Event, RunInfo, Summary, TrialReport};
 use crate::source::nearest::suggestion;
 use console::Console;
 use github::Github;
-use history::HistoryKeeper;
+use history::{History, HistoryKeeper};
 use jsonl::{Jsonl, Lines};
+use page::Past;
 
 /// A file report, as `--report KIND=PATH` or `--report PATH.ext` names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,12 +44,13 @@ pub enum ReportKind {
     Exchanges,
     Junit,
     Markdown,
+    Html,
     Ctrf,
     Tap,
 }
 
 impl ReportKind {
-    pub const NAMES: [&str; 6] = ["jsonl", "exchanges", "junit", "markdown", "ctrf", "tap"];
+    pub const NAMES: [&str; 7] = ["jsonl", "exchanges", "junit", "markdown", "html", "ctrf", "tap"];
 
     fn of(name: &str) -> Option<Self> {
         match name {
@@ -55,6 +58,7 @@ impl ReportKind {
             "exchanges" => Some(Self::Exchanges),
             "junit" | "xml" => Some(Self::Junit),
             "markdown" | "md" => Some(Self::Markdown),
+            "html" | "htm" => Some(Self::Html),
             "ctrf" | "json" => Some(Self::Ctrf),
             "tap" => Some(Self::Tap),
             _ => None,
@@ -156,7 +160,7 @@ impl Reporters {
                 note(&mut self.problems, kept.map_err(|e| std::io::Error::other(format!("{place}: {e}"))));
             }
             for spec in &self.at_end {
-                let text = render(spec.kind, &self.info, &self.finished, summary);
+                let text = self.render(spec.kind, summary);
                 let written = text.and_then(|text| std::fs::write(&spec.path, text));
                 note(
                     &mut self.problems,
@@ -177,6 +181,27 @@ impl Reporters {
         self
     }
 
+    fn render(&self, kind: ReportKind, summary: &Summary) -> std::io::Result<String> {
+        let (info, trials) = (&self.info, &self.finished);
+        Ok(match kind {
+            ReportKind::Junit => {
+                let name = info.suite.as_deref().unwrap_or("runner");
+                junit::render(trials, name).map_err(std::io::Error::other)?
+            }
+            ReportKind::Ctrf => format!("{:#}\n", ctrf::render(info, trials, summary)),
+            ReportKind::Tap => tap::render(trials),
+            ReportKind::Html => {
+                let kept = self.history.as_ref().map(|keeper| (History::read(&keeper.dir), &keeper.occasion));
+                let past = kept.as_ref().map(|(history, occasion)| Past { history, occasion });
+                page::render(info, trials, summary, past)
+            }
+            // Both kinds of JSON Lines are written as the run goes on.
+            ReportKind::Markdown | ReportKind::Jsonl | ReportKind::Exchanges => {
+                markdown::render(info, trials, summary)
+            }
+        })
+    }
+
     /// The trials that ended, in order of their ids.
     pub fn into_trials(self) -> Vec<TrialReport> {
         self.finished
@@ -186,25 +211,6 @@ impl Reporters {
     pub fn problems(&self) -> &[String] {
         &self.problems
     }
-}
-
-fn render(
-    kind: ReportKind,
-    info: &RunInfo,
-    trials: &[TrialReport],
-    summary: &Summary,
-) -> std::io::Result<String> {
-    Ok(match kind {
-        ReportKind::Junit => {
-            junit::render(trials, info.suite.as_deref().unwrap_or("runner")).map_err(std::io::Error::other)?
-        }
-        ReportKind::Ctrf => format!("{:#}\n", ctrf::render(info, trials, summary)),
-        ReportKind::Tap => tap::render(trials),
-        // Both kinds of JSON Lines are written as the run goes on.
-        ReportKind::Markdown | ReportKind::Jsonl | ReportKind::Exchanges => {
-            markdown::render(info, trials, summary)
-        }
-    })
 }
 
 fn note(problems: &mut Vec<String>, result: std::io::Result<()>) {

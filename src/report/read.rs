@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use super::jsonl::FORMAT;
 use crate::exec::event::{
-    Failure, FailureKind, Listed, Outcome, ProviderUse, RunInfo, ShardInfo, Summary, TrialReport,
+    Failure, FailureKind, Listed, Outcome, ProviderUse, RequestTrace, Requests, RunInfo, ShardInfo, Summary,
+    TrialReport,
 };
 use crate::exec::review::{Review, Stale};
 use crate::plan::expectations::ListKind;
@@ -107,17 +108,23 @@ fn trial(event: &Value) -> Option<TrialReport> {
         "quarantined" => Outcome::Quarantined(reason(), failures()),
         _ => return None,
     };
+    let axes = event["axes"].as_object().into_iter().flatten();
     Some(TrialReport {
         id: event["id"].as_str()?.to_owned(),
         trial: plain_id(event["id"].as_str()?),
+        axes: axes.map(|(name, value)| (name.clone(), text(value))).collect(),
         place: text(&event["place"]),
         upstream: optional(&event["upstream"]),
         outcome,
         took: seconds(&event["seconds"]),
         attempts: u32::try_from(count(&event["attempts"])).unwrap_or(u32::MAX),
         matches: list(&event["matches"], provider_use),
-        tokens: event["tokens"].is_object().then(|| tokens(&event["tokens"])),
         listed: list(&event["listed"], listed).into_iter().flatten().collect(),
+        tokens: counted(&event["tokens"]),
+        requests: Requests {
+            traces: list(&event["requests"], request),
+            more: count(&event["more_requests"]),
+        },
     })
 }
 
@@ -142,10 +149,32 @@ fn provider_use(value: &Value) -> ProviderUse {
     ProviderUse {
         provider: text(&value["provider"]),
         endpoint: text(&value["endpoint"]),
+        model: optional(&value["model"]),
+        status: u16::try_from(count(&value["status"])).unwrap_or(0),
+        at: optional_seconds(&value["at"]),
+        took: seconds(&value["seconds"]),
         tier: text(&value["tier"]),
         file: optional(&value["file"]),
         request: value.get("request").filter(|request| !request.is_null()).cloned(),
-        ..ProviderUse::default()
+        nearest: None,
+        recorded_at: None,
+        tokens: counted(&value["tokens"]),
+    }
+}
+
+fn request(value: &Value) -> RequestTrace {
+    RequestTrace {
+        place: text(&value["place"]),
+        method: text(&value["method"]),
+        path: text(&value["path"]),
+        status: value["status"].as_u64().and_then(|status| u16::try_from(status).ok()),
+        at: seconds(&value["at"]),
+        took: seconds(&value["seconds"]),
+        bytes: count(&value["bytes"]),
+        first_byte: optional_seconds(&value["first_byte"]),
+        chunks: count(&value["chunks"]),
+        arrivals: list(&value["arrivals"], seconds),
+        largest_gap: optional_seconds(&value["largest_gap"]),
     }
 }
 
@@ -157,6 +186,10 @@ fn plain_id(id: &str) -> String {
 
 fn number(value: &Value) -> u64 {
     value.as_u64().unwrap_or(0)
+}
+
+fn counted(value: &Value) -> Option<Tokens> {
+    value.is_object().then(|| tokens(value))
 }
 
 fn tokens(value: &Value) -> Tokens {
@@ -228,7 +261,11 @@ fn count(value: &Value) -> usize {
 }
 
 fn seconds(value: &Value) -> Duration {
-    value.as_f64().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or_default()
+    optional_seconds(value).unwrap_or_default()
+}
+
+fn optional_seconds(value: &Value) -> Option<Duration> {
+    value.as_f64().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
 }
 
 fn list<T>(value: &Value, read: fn(&Value) -> T) -> Vec<T> {
@@ -252,7 +289,13 @@ mod tests {
                 tier: "miss".to_owned(),
                 file: None,
                 request: Some(serde_json::json!({"a": 1})),
-                ..ProviderUse::default()
+                model: Some("m".to_owned()),
+                status: 599,
+                at: Some(Duration::from_millis(2)),
+                took: Duration::from_millis(3),
+                nearest: None,
+                recorded_at: None,
+                tokens: Some(Tokens { prompt: 2, completion: 3 }),
             }],
             tokens: Some(Tokens { prompt: 2, completion: 3 }),
             listed: vec![Listed {
@@ -260,6 +303,26 @@ mod tests {
                 place: "expectations/e.yaml:2".to_owned(),
                 because: "b".to_owned(),
             }],
+            requests: Requests {
+                traces: vec![
+                    RequestTrace {
+                        place: "test_cases/a.yaml:4".to_owned(),
+                        method: "POST".to_owned(),
+                        path: "/v1/x".to_owned(),
+                        status: Some(200),
+                        at: Duration::from_micros(7),
+                        took: Duration::from_millis(9),
+                        bytes: 10,
+                        first_byte: Some(Duration::from_millis(1)),
+                        chunks: 2,
+                        arrivals: vec![Duration::from_millis(1), Duration::from_millis(8)],
+                        largest_gap: Some(Duration::from_millis(7)),
+                    },
+                    RequestTrace::default(),
+                ],
+                more: 5,
+            },
+            axes: vec![("txt".to_owned(), "m".to_owned()), ("row".to_owned(), "a".to_owned())],
             ..TrialReport::ended(id, outcome)
         }
     }

@@ -38,10 +38,7 @@ fn json_lines() {
     let project = reported(&["--report=out/r.jsonl"]);
     let mut events = project.events("out/r.jsonl");
     for event in &mut events {
-        if let Some(seconds) = event.get_mut("seconds") {
-            assert!(seconds.as_f64().is_some_and(|n| (0.0..60.0).contains(&n)), "{seconds}");
-            *seconds = 0.into();
-        }
+        without_times(event);
         if let Some(started) = event.get_mut("started") {
             assert!(started.as_str().is_some_and(|text| text.ends_with('Z')), "{started}");
             *started = "…".into();
@@ -52,17 +49,36 @@ fn json_lines() {
     {"event":"run_started","format":1,"tool":"runner [version]","suite":"base","setup":"local","target":"starter","mode":"replay","jobs":1,"trials":4,"params":{"text_model":["llama-cpp/tiny"],"vision_model":[],"embedding_model":[],"safety_shield":[],"judge_model":[],"embedding_dimension":["384"]},"started":"…","shard":null}
     {"event":"trial_started","id":"a::asks[txt=llama-cpp/tiny]"}
     {"event":"step_finished","id":"a::asks[txt=llama-cpp/tiny]","step":1,"passed":true,"seconds":0}
-    {"event":"trial_finished","id":"a::asks[txt=llama-cpp/tiny]","outcome":"passed","reason":null,"seconds":0,"upstream":"inference/test_x.py::test_asks[txt=llama-cpp/tiny]","attempts":1,"place":"test_cases/a.yaml:3","tokens":{"prompt":1,"completion":1,"total":2},"matches":[{"provider":"llama-cpp","endpoint":"/v1/chat/completions","tier":"exact","file":"responses/6c7442a019e6.json"}],"failures":[]}
+    {"event":"trial_finished","id":"a::asks[txt=llama-cpp/tiny]","axes":{"txt":"llama-cpp/tiny"},"outcome":"passed","reason":null,"seconds":0,"upstream":"inference/test_x.py::test_asks[txt=llama-cpp/tiny]","attempts":1,"place":"test_cases/a.yaml:3","tokens":{"prompt":1,"completion":1,"total":2},"requests":[{"place":"test_cases/a.yaml:7","method":"POST","path":"/v1/chat/completions","status":200,"at":0,"seconds":0,"bytes":456,"first_byte":0}],"matches":[{"provider":"llama-cpp","endpoint":"/v1/chat/completions","model":"tiny","tier":"exact","file":"responses/6c7442a019e6.json","status":200,"at":0,"seconds":0,"tokens":{"prompt":1,"completion":1,"total":2}}],"failures":[]}
     {"event":"trial_started","id":"a::fails"}
     {"event":"step_finished","id":"a::fails","step":1,"passed":false,"seconds":0}
-    {"event":"trial_finished","id":"a::fails","outcome":"failed","reason":"status: expected 404, got 200","seconds":0,"upstream":null,"attempts":1,"place":"test_cases/a.yaml:10","tokens":null,"matches":[],"failures":[{"kind":"mismatch","title":"status: expected 404, got 200","place":"test_cases/a.yaml:11","excerpt":"   11 |     steps: [{get: /v1/version, expect: [{status: 404}]}]","detail":"received status 200, application/json: {\"version\":\"0.3.0\"}","curl":"curl -sS -X GET 'http://in-process/v1/version' \\\n  -H 'accept: application/json' \\\n  -H 'user-agent: runner/[version]' \\\n  -H 'traceparent: [traceparent]'","answer":"HTTP 200 OK application/json\n{\"version\":\"0.3.0\"}"}]}
+    {"event":"trial_finished","id":"a::fails","axes":{},"outcome":"failed","reason":"status: expected 404, got 200","seconds":0,"upstream":null,"attempts":1,"place":"test_cases/a.yaml:10","tokens":null,"requests":[{"place":"test_cases/a.yaml:11","method":"GET","path":"/v1/version","status":200,"at":0,"seconds":0,"bytes":19,"first_byte":0}],"matches":[],"failures":[{"kind":"mismatch","title":"status: expected 404, got 200","place":"test_cases/a.yaml:11","excerpt":"   11 |     steps: [{get: /v1/version, expect: [{status: 404}]}]","detail":"received status 200, application/json: {\"version\":\"0.3.0\"}","curl":"curl -sS -X GET 'http://in-process/v1/version' \\\n  -H 'accept: application/json' \\\n  -H 'user-agent: runner/[version]' \\\n  -H 'traceparent: [traceparent]'","answer":"HTTP 200 OK application/json\n{\"version\":\"0.3.0\"}"}]}
     {"event":"trial_started","id":"a::sees[vis=none]"}
-    {"event":"trial_finished","id":"a::sees[vis=none]","outcome":"skipped","reason":"vision_model empty - skipping test","seconds":0,"upstream":null,"attempts":1,"place":"test_cases/a.yaml:12","tokens":null,"matches":[],"failures":[]}
+    {"event":"trial_finished","id":"a::sees[vis=none]","axes":{"vis":"none"},"outcome":"skipped","reason":"vision_model empty - skipping test","seconds":0,"upstream":null,"attempts":1,"place":"test_cases/a.yaml:12","tokens":null,"requests":[],"matches":[],"failures":[]}
     {"event":"trial_started","id":"a::xfails"}
     {"event":"step_finished","id":"a::xfails","step":1,"passed":false,"seconds":0}
-    {"event":"trial_finished","id":"a::xfails","outcome":"xfailed","reason":"a <known> bug","seconds":0,"upstream":null,"attempts":1,"place":"test_cases/a.yaml:15","tokens":null,"matches":[],"failures":[]}
-    {"event":"run_finished","passed":1,"failed":1,"skipped":1,"xfailed":1,"xpassed":0,"broken":0,"quarantined":0,"flaky":0,"missed":0,"stray_misses":[],"not_run":0,"interrupted":false,"unclean":[],"recordings":{"unused":[],"stale":[],"undated":0,"unmet":[]},"forwarded":{"requests":0,"uncounted":0,"estimated_tokens":0,"tokens":{"prompt":0,"completion":0,"total":0}},"matches":[{"provider":"llama-cpp","endpoint":"/v1/models","tier":"exact","file":"responses/baa78b2d9048.json"}],"seconds":0}
+    {"event":"trial_finished","id":"a::xfails","axes":{},"outcome":"xfailed","reason":"a <known> bug","seconds":0,"upstream":null,"attempts":1,"place":"test_cases/a.yaml:15","tokens":null,"requests":[{"place":"test_cases/a.yaml:17","method":"GET","path":"/v1/version","status":200,"at":0,"seconds":0,"bytes":19,"first_byte":0}],"matches":[],"failures":[]}
+    {"event":"run_finished","passed":1,"failed":1,"skipped":1,"xfailed":1,"xpassed":0,"broken":0,"quarantined":0,"flaky":0,"missed":0,"stray_misses":[],"not_run":0,"interrupted":false,"unclean":[],"recordings":{"unused":[],"stale":[],"undated":0,"unmet":[]},"forwarded":{"requests":0,"uncounted":0,"estimated_tokens":0,"tokens":{"prompt":0,"completion":0,"total":0}},"matches":[{"provider":"llama-cpp","endpoint":"/v1/models","model":null,"tier":"exact","file":"responses/baa78b2d9048.json","status":200,"at":null,"seconds":0,"tokens":null}],"seconds":0}
     "#);
+}
+
+/// Makes every time in a value 0.
+fn without_times(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(without_times),
+        Value::Object(members) => {
+            for (name, member) in members {
+                match member.as_f64() {
+                    Some(time) if ["seconds", "at", "first_byte"].contains(&name.as_str()) => {
+                        assert!((0.0..60.0).contains(&time), "{name}: {time}");
+                        *member = 0.into();
+                    }
+                    _ => without_times(member),
+                }
+            }
+        }
+        _ => {}
+    }
 }
 
 /// What an answer is made of, not what it says.
@@ -75,7 +91,7 @@ fn exchanges() {
     events[1]["seconds"] = 0.into();
     assert_eq!(
         events[1].to_string(),
-        r#"{"event":"exchange","id":"a::fails","place":"test_cases/a.yaml:11","method":"GET","path":"/v1/version","seconds":0,"status":200,"media_type":"application/json","cut":false,"sequence":[],"shapes":{"":{"$":["object"],"$.version":["string"]}}}"#
+        r#"{"event":"exchange","id":"a::fails","place":"test_cases/a.yaml:11","method":"GET","path":"/v1/version","endpoint":"/v1/version","seconds":0,"status":200,"media_type":"application/json","cut":false,"sequence":[],"shapes":{"":{"$":["object"],"$.version":["string"]}}}"#
     );
 }
 
@@ -169,6 +185,58 @@ fn markdown() {
     |---:|---|
     | 1 | vision_model empty - skipping test |
     "#);
+}
+
+/// What a page about the run knows, as its script reads it.
+fn page_data(project: &Project, path: &str) -> Value {
+    let page = project.read(path);
+    let (_, rest) = page.split_once("id=\"data\">").expect("has data");
+    serde_json::from_str(rest.split_once("</script>").expect("ends").0).expect("is JSON")
+}
+
+#[test]
+fn the_page_knows_what_the_lines_say_and_how_trials_ended_before() {
+    let state = tempfile::tempdir().expect("makes a directory");
+    let project = Project::cases(CASES).env("XDG_STATE_HOME", state.path().display().to_string());
+    for _ in 0..2 {
+        project.run(&["a::fails", "a::xfails", "--report=r.html", "--report=r.jsonl"]);
+    }
+    let data = page_data(&project, "r.html");
+    let lines = project.read("r.jsonl");
+    let events: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).expect("is JSON")).collect();
+    let trials: Vec<&Value> = events.iter().filter(|event| event["event"] == "trial_finished").collect();
+    assert_eq!(trials.len(), 2);
+    assert_eq!(data["trials"].as_array().expect("is a list").iter().collect::<Vec<_>>(), trials);
+    assert_eq!((&data["run"], &data["end"]), (&events[0], events.last().expect("ended")));
+    let past = data["history"]["a::fails"].as_array().expect("ran before");
+    assert_eq!(past.iter().map(|result| &result["outcome"]).collect::<Vec<_>>(), ["failed", "failed"]);
+
+    project.run(&["merge", "r.jsonl", "--report=merged.html"]);
+    assert_eq!(page_data(&project, "merged.html")["trials"], data["trials"]);
+}
+
+/// As in every other report.
+#[test]
+fn no_secret_is_in_the_page() {
+    let case = r#"
+cases:
+  - name: leaks
+    steps:
+      - get: "/v1/models/${{ env.MY_API_KEY }}"
+        expect: [{status: 200}]
+"#;
+    let project = Project::cases(case).env("MY_API_KEY", "sk-very-secret-0123456789");
+    let output = project.run(&[
+        "--env",
+        "MY_API_KEY=sk-very-secret-0123456789",
+        "--report=r.html",
+        "--report=r.jsonl",
+    ]);
+    assert_eq!(output.code, Some(1), "{output}");
+    for file in ["r.html", "r.jsonl"] {
+        let text = project.read(file);
+        assert!(text.contains("/v1/models/") && !text.contains("very-secret"), "{file}: {text}");
+    }
 }
 
 #[test]
