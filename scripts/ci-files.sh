@@ -1,19 +1,14 @@
 #!/usr/bin/env bash
 # ci-files.sh: everything here that other systems read, held against their linters and schemas: workflows of GitHub
 # (.github/workflows, examples/ci, what `runner init` writes), pipelines of GitLab (examples/ci, what `runner matrix` prints),
-# manifests of Kubernetes, the Dockerfile. Each linter then has to find a planted mistake, or it checks nothing. Installs
-# them below target/lint. RUNNER_BIN names the binary (default: built here).
+# manifests of Kubernetes, the Dockerfile. Each linter then has to find a planted mistake, or it checks nothing; and what the
+# examples run is run. Installs the linters below target/lint. RUNNER_BIN names the binary (default: built here).
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/lint-tools.sh
 lint_tools
-runner=${RUNNER_BIN:-}
-if [[ -z $runner ]]; then
-    cargo build --quiet --locked --bin runner
-    runner=${CARGO_TARGET_DIR:-target}/debug/runner
-fi
-runner=$(realpath "$runner")
+source scripts/runner-bin.sh
 bin=$lint/venv/bin
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -87,4 +82,5 @@ planted gitlab_schema examples/ci/gitlab-ci.yml 'strategy: depend' 'strategy: wa
 planted kubernetes examples/ci/kubernetes.yaml 'completions: 4' 'completions: four' 'four'
 planted kubernetes examples/ci/kubernetes.yaml 'completionMode' 'completionsMode' 'completionsMode'
 planted hadolint Dockerfile 'rust:1.95-alpine3.22' 'rust:latest' 'DL3007'
+"$bin/python" scripts/ci-examples.py "$runner" || wrong=1
 exit "$wrong"

@@ -7,10 +7,6 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/lint-tools.sh
 lint_tools
-runner=${RUNNER_BIN:-}
-if [[ -z $runner ]]; then
-    cargo build --quiet --locked --bin runner
-    runner=${CARGO_TARGET_DIR:-target}/debug/runner
-fi
+source scripts/runner-bin.sh
 exec "$lint/venv/bin/python" scripts/report-schemas/check.py "$runner" \
     "$lint/junit-10.xsd" "$lint/node_modules/ctrf/dist/ctrf-schema-0.0.json"

@@ -7,11 +7,7 @@
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-runner=${RUNNER_BIN:-}
-if [[ -z $runner ]]; then
-    cargo build --quiet --locked --bin runner
-    runner=${CARGO_TARGET_DIR:-target}/debug/runner
-fi
+source scripts/runner-bin.sh
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 runs=("$@")

@@ -18,7 +18,7 @@ import jsonschema
 import xmlschema
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-OUTCOMES = {"passed", "failed", "skipped", "xfailed", "xpassed", "broken"}
+OUTCOMES = {"passed", "failed", "skipped", "xfailed", "xpassed", "broken", "quarantined"}
 CASES = """
 fixtures:
   store: {scope: file, steps: [{post: /broken, expect: [{status: 200}]}]}
@@ -29,6 +29,7 @@ cases:
   - {name: xfails, xfail: [{target_is: url, because: a <known> bug}], steps: [{get: /fine, expect: [{status: 404}]}]}
   - {name: xpasses, xfail: [{target_is: url, because: known}], steps: [{get: /fine, expect: [{status: 200}]}]}
   - {name: broken, uses: store, steps: [{get: /fine, expect: [{status: 200}]}]}
+  - {name: quarantined, steps: [{get: /fine, expect: [{status: 404}]}]}
   - {name: flaky, steps: [{get: /flaky, expect: [{status: 200}]}]}
 """
 
@@ -98,6 +99,7 @@ def main(runner: str, xsd: str, ctrf: str) -> int:
         for path, text in {
             "suites/all.yaml": 'name: all\nroots: ["**"]\n',
             "test_cases/a.yaml": CASES,
+            "expectations/known.yaml": 'quarantine: [{trials: "a::quarantined", because: it depends}]\n',
         }.items():
             (folder / path).parent.mkdir(exist_ok=True)
             (folder / path).write_text(text)

@@ -223,7 +223,7 @@ fn report_without_a_kind() {
     assert_snapshot!(run(&["--report=out.pdf"]), @r"
     exit 4
     --- stderr
-    error: invalid value 'out.pdf' for '--report <[KIND=]PATH>': cannot tell the report's kind from `out.pdf`: write KIND=PATH with one of jsonl, exchanges, junit, markdown, ctrf, tap
+    error: invalid value 'out.pdf' for '--report <[KIND=]PATH>': cannot tell the report's kind from `out.pdf`: write KIND=PATH with one of jsonl, exchanges, junit, markdown, html, ctrf, tap
 
     For more information, try '--help'.
     ");
