@@ -186,8 +186,8 @@ pub(super) fn in_range(count: usize, range: &Range<Value>) -> Result<bool, Strin
 mod tests {
     use serde_json::json;
 
-    use super::super::scalar::{JsonType, Pattern, SchemaRef};
-    use super::super::{Path, PathCheck};
+    use super::super::scalar::{JsonType, Pattern};
+    use super::super::{Path, PathCheck, SchemaRef};
     use super::*;
 
     type M = Matcher<Value>;

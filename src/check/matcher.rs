@@ -1,7 +1,8 @@
 //! What a value must be like.
 
+use super::json_schema::SchemaRef;
 use super::kinds::PathCheck;
-use super::scalar::{JsonType, Order, Pattern, Range, SchemaRef};
+use super::scalar::{JsonType, Order, Pattern, Range};
 
 /// One requirement on a value. In YAML each is a key, the snake_case of the variant's name.
 ///

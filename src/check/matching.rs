@@ -198,7 +198,8 @@ pub(super) fn check_count(count: usize, range: &Range<Value>, what: &str) -> Opt
 mod tests {
     use serde_json::json;
 
-    use super::super::scalar::{JsonType, Order, Parse, SchemaRef};
+    use super::super::json_schema::SchemaRef;
+    use super::super::scalar::{JsonType, Order, Parse};
     use super::super::{Check, Path, Seen, evaluate};
     use super::*;
 
@@ -343,7 +344,7 @@ mod tests {
             at("$.items", vec![M::Each(vec![M::Schema(SchemaRef::compile(schema).unwrap())])]),
             value.clone(),
             "value.items[1].n\n  expected: a value that the schema accepts\n  actual:   \"x\"\n    \
-             \"x\" is not of type \"integer\"",
+             want integer, but got string",
         );
         check(
             at("$.items", vec![M::Each(vec![M::At(vec![at("$.tags[0]", vec![M::Equals(json!("a"))])])])]),

@@ -1,15 +1,18 @@
 //! How the system under test differs from what was expected, as data, with a plain-text face.
 
 use std::fmt;
+use std::ops::Range;
 
+use imara_diff::{Algorithm, Diff, InternedInput};
 use serde_json::Value;
-use similar::TextDiff;
 
 /// Longest text of one value in a message, in characters.
 const LIMIT: usize = 400;
 /// Most lines of a difference that are shown, and most lines for which one is computed.
 const SHOWN_LINES: usize = 40;
 const DIFFED_LINES: usize = 5000;
+/// Unchanged lines that are shown before and after a change.
+const AROUND: usize = 2;
 
 /// One expectation that was not met.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -94,15 +97,42 @@ fn line_difference(old: &str, new: &str) -> Option<String> {
     if old.lines().count().max(new.lines().count()) > DIFFED_LINES {
         return None;
     }
-    let diff = TextDiff::from_lines(old, new);
-    let text = diff.unified_diff().context_radius(2).missing_newline_hint(false).to_string();
-    let mut lines = text.lines().filter(|line| !line.starts_with("@@")).map(shorten);
+    let changed = changed_lines(old, new);
+    let mut lines = changed.iter().map(|line| shorten(line));
     let mut shown: Vec<_> = lines.by_ref().take(SHOWN_LINES).collect();
     match lines.count() {
         0 => {}
         more => shown.push(format!("… {more} more lines")),
     }
     (!shown.is_empty()).then(|| format!("difference (- expected, + actual):\n{}", shown.join("\n")))
+}
+
+/// The lines that go (`-`) and come (`+`), with those around them.
+fn changed_lines(old: &str, new: &str) -> Vec<String> {
+    let input = InternedInput::new(old, new);
+    let mut diff = Diff::compute(Algorithm::Myers, &input);
+    diff.postprocess_lines(&input);
+    let (before, after): (Vec<&str>, Vec<&str>) = (old.lines().collect(), new.lines().collect());
+    let part = |range: &Range<u32>| range.start as usize..range.end as usize;
+    let mut out = Vec::new();
+    let mut show = |sign: &str, lines: &[&str]| out.extend(lines.iter().map(|line| format!("{sign}{line}")));
+    let mut done = None;
+    for hunk in diff.hunks() {
+        let (gone, come) = (part(&hunk.before), part(&hunk.after));
+        let last_end = done.unwrap_or(0);
+        let lead = gone.start.saturating_sub(AROUND).max(last_end);
+        if done.is_some() {
+            show(" ", &before[last_end..lead.min(last_end + AROUND)]);
+        }
+        show(" ", &before[lead..gone.start]);
+        done = Some(gone.end);
+        show("-", &before[gone]);
+        show("+", &after[come]);
+    }
+    if let Some(end) = done {
+        show(" ", &before[end..before.len().min(end + AROUND)]);
+    }
+    out
 }
 
 fn first_difference(old: &str, new: &str) -> Option<String> {
@@ -151,6 +181,21 @@ mod tests {
         assert!(short.chars().count() <= LIMIT, "{}", short.chars().count());
         assert!(short.starts_with("éé") && short.ends_with("END"), "{short}");
         assert_eq!(shorten("short"), "short");
+    }
+
+    fn changed(old: &str, new: &str) -> String {
+        changed_lines(&old.replace(' ', "\n"), &new.replace(' ', "\n")).join(",")
+    }
+
+    #[test]
+    fn changes_are_shown_with_what_is_around_them() {
+        assert_eq!(changed("a b c", "a b c"), "");
+        assert_eq!(changed("", "a b"), "+a,+b");
+        assert_eq!(changed("a b c d e f g", "a b c X e f g"), " b, c,-d,+X, e, f");
+        assert_eq!(changed("a 1 2 3 b", "A 1 2 3 B"), "-a,+A, 1, 2, 3,-b,+B");
+        assert_eq!(changed("a 1 2 3 4 b", "A 1 2 3 4 B"), "-a,+A, 1, 2, 3, 4,-b,+B");
+        assert_eq!(changed("a 1 2 3 4 5 b", "A 1 2 3 4 5 B"), "-a,+A, 1, 2, 4, 5,-b,+B");
+        assert_eq!(changed("a b", "b"), "-a, b");
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! The small values of checks: ranges, status codes, JSON types, patterns, schemas.
+//! The small values of checks: ranges, status codes, JSON types, patterns.
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use serde_json::Value;
 
@@ -205,62 +205,6 @@ impl PartialEq for Pattern {
 
 impl Eq for Pattern {}
 
-/// A compiled JSON Schema. `$ref` works within the schema only: nothing is fetched, nothing is read.
-#[derive(Clone)]
-pub struct SchemaRef {
-    schema: Arc<Value>,
-    validator: Arc<jsonschema::Validator>,
-}
-
-impl SchemaRef {
-    /// Compiles a schema, of draft 2020-12 unless `$schema` says otherwise.
-    pub fn compile(schema: Value) -> Result<Self, String> {
-        if let Some(away) = remote_reference(&schema) {
-            return Err(format!("`$ref: {away}` leaves the schema; only local ones such as #/$defs/X work"));
-        }
-        let validator = jsonschema::options().offline().build(&schema).map_err(|error| {
-            let place = error.instance_path().to_string();
-            let place = if place.is_empty() { "its top".to_owned() } else { place };
-            format!("not a valid JSON Schema, at {place}: {error}")
-        })?;
-        Ok(Self { schema: Arc::new(schema), validator: Arc::new(validator) })
-    }
-
-    /// The schema as written.
-    pub fn schema(&self) -> &Value {
-        &self.schema
-    }
-
-    /// All violations, each as (JSON pointer into the value, message).
-    pub(crate) fn violations(&self, value: &Value) -> Vec<(String, String)> {
-        let errors = self.validator.iter_errors(value);
-        errors.map(|error| (error.instance_path().to_string(), error.to_string())).collect()
-    }
-}
-
-impl PartialEq for SchemaRef {
-    fn eq(&self, other: &Self) -> bool {
-        self.schema == other.schema
-    }
-}
-
-impl fmt::Debug for SchemaRef {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("SchemaRef").field(&self.schema).finish()
-    }
-}
-
-fn remote_reference(schema: &Value) -> Option<&str> {
-    match schema {
-        Value::Array(items) => items.iter().find_map(remote_reference),
-        Value::Object(map) => {
-            let own = map.get("$ref").and_then(Value::as_str).filter(|target| !target.starts_with('#'));
-            own.or_else(|| map.values().find_map(remote_reference))
-        }
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -281,20 +225,6 @@ mod tests {
         }
         assert!(StatusCodes::from_value(&json!([])).is_err());
         assert!(StatusCodes::from_value(&json!(null)).is_err());
-    }
-
-    #[test]
-    fn schemas_resolve_local_references_only() {
-        let local = json!({"$defs": {"n": {"type": "integer"}}, "properties": {"a": {"$ref": "#/$defs/n"}}});
-        let schema = SchemaRef::compile(local).unwrap();
-        assert!(schema.violations(&json!({"a": 1})).is_empty());
-        let (place, message) = schema.violations(&json!({"a": "x"})).remove(0);
-        assert_eq!((place.as_str(), message.as_str()), ("/a", r#""x" is not of type "integer""#));
-        let error = SchemaRef::compile(json!({"items": {"$ref": "http://example.com/x"}})).unwrap_err();
-        assert!(error.contains("leaves the schema"), "{error}");
-        let error = SchemaRef::compile(json!({"type": "strng"})).unwrap_err();
-        assert!(error.starts_with("not a valid JSON Schema, at /type"), "{error}");
-        assert!(SchemaRef::compile(json!({"$ref": "#/$defs/none"})).is_err());
     }
 
     #[test]

@@ -11,6 +11,8 @@ use rmcp::model::{
 use rmcp::service::{RequestContext, RoleServer};
 use serde_json::{Value, json};
 
+use crate::check::SchemaRef;
+
 const DEFINITIONS: &str = include_str!("tool_sets.json");
 
 /// A named set of tools.
@@ -49,9 +51,9 @@ impl ToolSet {
             return Err(ErrorData::invalid_params(format!("Unknown tool: {tool}"), None));
         };
         let arguments = Value::Object(arguments);
-        let refused = match jsonschema::validator_for(&definition.schema_as_json_value()) {
-            Ok(validator) => validator.iter_errors(&arguments).map(|error| error.to_string()).collect(),
-            Err(error) => vec![error.to_string()],
+        let refused = match SchemaRef::compile(definition.schema_as_json_value()) {
+            Ok(schema) => schema.violations(&arguments).into_iter().map(at_place).collect(),
+            Err(error) => vec![error],
         };
         if !refused.is_empty() {
             let text = format!("Error executing tool {tool}: {}", refused.join("; "));
@@ -71,6 +73,10 @@ impl ToolSet {
         }
         Ok(result)
     }
+}
+
+fn at_place((place, message): (String, String)) -> String {
+    if place.is_empty() { message } else { format!("{place}: {message}") }
 }
 
 /// What a tool says to arguments that its schema accepts.
@@ -216,9 +222,8 @@ mod tests {
             let output =
                 tools.iter().find(|tool| tool.name == name).and_then(|tool| tool.output_schema.clone());
             let Some(output) = output else { continue };
-            let schema = Value::Object(output.as_ref().clone());
-            let validator = jsonschema::validator_for(&schema).expect("is a schema");
-            assert!(validator.is_valid(&result["structuredContent"]), "{name}: {result}");
+            let schema = SchemaRef::compile(Value::Object(output.as_ref().clone())).expect("is a schema");
+            assert_eq!(schema.violations(&result["structuredContent"]), [], "{name}: {result}");
         }
     }
 
