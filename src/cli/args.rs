@@ -6,6 +6,7 @@ use clap::{Arg, Args, Command, FromArgMatches, Subcommand, ValueEnum};
 
 use super::again::AgainArgs;
 use super::check::{CheckArgs, SchemaArgs};
+use super::compare::CompareArgs;
 use super::completions::CompletionsArgs;
 use super::init::InitArgs;
 use super::man::ManArgs;
@@ -62,6 +63,8 @@ pub(super) enum Action {
     Matrix(MatrixArgs),
     /// Make one report of the JSON Lines of several runs: shards, setups
     Merge(MergeArgs),
+    /// Lay runs of the same cases side by side: stacks, versions, setups
+    Compare(CompareArgs),
     /// Make a small project that is green at once, with a workflow for CI
     Init(InitArgs),
     /// Print what a shell reads to complete this program's arguments

@@ -14,8 +14,12 @@ use crate::report::merge::{Merged, Part};
 use crate::report::read::RecordedRun;
 
 pub(super) fn merge(args: &MergeArgs, machine: &Machine) -> Result<ExitStatus, String> {
-    let parts = match read(args, machine) {
-        Ok(parts) => parts,
+    let parts = match read(&args.runs, machine) {
+        Ok(read) if read.runs.is_empty() => {
+            anstream::eprintln!("error: only exchanges are in it, no run; --report PATH.jsonl writes one");
+            return Ok(ExitStatus::Usage);
+        }
+        Ok(read) => read.runs,
         Err(problems) => {
             problems.iter().for_each(|problem| anstream::eprintln!("error: {problem}"));
             return Ok(ExitStatus::Usage);
@@ -60,11 +64,18 @@ pub(super) fn merge(args: &MergeArgs, machine: &Machine) -> Result<ExitStatus, S
     }
 }
 
+/// Files of JSON Lines, by what is in them.
+#[derive(Debug, Default)]
+pub(super) struct Read {
+    pub runs: Vec<Part>,
+    pub exchanges: Vec<Part>,
+}
+
 /// Every run, under the path it came from; a folder stands for the `.jsonl` files in it.
-fn read(args: &MergeArgs, machine: &Machine) -> Result<Vec<Part>, Vec<String>> {
+pub(super) fn read(paths: &[PathBuf], machine: &Machine) -> Result<Read, Vec<String>> {
     let mut problems = Vec::new();
     let mut files = BTreeSet::new();
-    for path in &args.runs {
+    for path in paths {
         match files_of(&machine.cwd.join(path)) {
             Ok(found) if found.is_empty() => {
                 problems.push(format!("{} holds no .jsonl file", path.display()));
@@ -73,15 +84,16 @@ fn read(args: &MergeArgs, machine: &Machine) -> Result<Vec<Part>, Vec<String>> {
             Err(error) => problems.push(format!("{} cannot be read: {error}", path.display())),
         }
     }
-    let mut parts = Vec::new();
+    let mut read = Read::default();
     for file in files {
         let name = file.strip_prefix(&machine.cwd).unwrap_or(&file).display().to_string();
         match RecordedRun::load(&file) {
-            Ok(run) => parts.push(Part { name, run }),
+            Ok(run) if run.holds_exchanges => read.exchanges.push(Part { name, run }),
+            Ok(run) => read.runs.push(Part { name, run }),
             Err(message) => problems.push(format!("{name}: {message}")),
         }
     }
-    if problems.is_empty() { Ok(parts) } else { Err(problems) }
+    if problems.is_empty() { Ok(read) } else { Err(problems) }
 }
 
 fn files_of(path: &Path) -> std::io::Result<Vec<PathBuf>> {

@@ -3,6 +3,7 @@
 mod again;
 mod args;
 mod check;
+mod compare;
 mod completions;
 mod exit;
 mod explain;
@@ -86,6 +87,7 @@ pub fn main(machine: &Machine) -> ExitStatus {
         Some(Action::Recordings(args)) => Ok(recordings::run(&args, machine, &loaded)),
         Some(Action::Matrix(args)) => Ok(matrix::matrix(&args, machine, &loaded)),
         Some(Action::Merge(args)) => merge::merge(&args, machine),
+        Some(Action::Compare(args)) => Ok(compare::compare(&args, machine)),
         Some(Action::Init(args)) => Ok(init::init(&args, machine)),
         Some(Action::Completions(args)) => completions::register(&args),
         Some(Action::Man(args)) => man::man(&args, args::bare(), machine),

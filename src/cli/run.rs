@@ -195,7 +195,9 @@ fn execute(
     });
     let _ = events.send(Event::RunStarted(info));
     let mut context = context(prepared, &mut session, redactor, jobs == 1, events);
-    context.exchanges = ExchangeLog::telling(tells_exchanges.then(|| context.events.clone()));
+    if tells_exchanges {
+        context.exchanges = ExchangeLog::telling(context.events.clone(), context.redactor.clone());
+    }
     let context = Arc::new(context);
     let on_signal = runtime.spawn(watch_signals(context.clone(), signals));
     let schedule = Schedule { jobs, max_failures: options.max_failures, rounds: options.again.repeat_each };

@@ -7,16 +7,18 @@ use super::trace::Asked;
 use crate::http::{BodyEnd, Request, Response};
 use crate::record::structure::Structure;
 use crate::record::{Answer, AnswerBody};
+use crate::secret::Redactor;
 
 /// Tells of an exchange, should anybody want to know.
 pub(super) fn tell(
-    listener: Option<&Sender<Event>>,
+    listener: Option<&(Sender<Event>, Redactor)>,
     asked: Asked<'_>,
     request: &Request,
     response: &Response,
 ) {
-    if let Some(listener) = listener {
-        let report = exchanged(asked, request, response);
+    if let Some((listener, redactor)) = listener {
+        let mut report = exchanged(asked, request, response);
+        report.path = redactor.apply(&report.path);
         // Nobody listens any more only when the run is over.
         let _ = listener.send(Event::Exchanged(Box::new(report)));
     }

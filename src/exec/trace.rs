@@ -11,6 +11,7 @@ use super::exchange;
 use crate::http::client::{Transport, TransportError};
 use crate::http::{Chunk, Request, Response};
 use crate::plan::trial::RequestPlan;
+use crate::secret::Redactor;
 use crate::source::Span;
 
 /// Requests of one trial that are kept.
@@ -23,7 +24,7 @@ const STREAMS: [&str; 3] = ["text/event-stream", "application/x-ndjson", "applic
 /// Hears every exchange with the stack: keeps its timing for the trial's report, and tells of its answer where asked to.
 #[derive(Debug, Default)]
 pub struct ExchangeLog {
-    listener: Option<Sender<Event>>,
+    listener: Option<(Sender<Event>, Redactor)>,
     trials: Mutex<BTreeMap<String, Attempt>>,
 }
 
@@ -45,9 +46,9 @@ pub(super) struct Asked<'a> {
 }
 
 impl ExchangeLog {
-    /// One that also sends [`Event::Exchanged`].
-    pub fn telling(listener: Option<Sender<Event>>) -> Self {
-        Self { listener, trials: Mutex::default() }
+    /// One that also sends [`Event::Exchanged`], without secrets.
+    pub fn telling(listener: Sender<Event>, redactor: Redactor) -> Self {
+        Self { listener: Some((listener, redactor)), trials: Mutex::default() }
     }
 
     /// An attempt begins; what an earlier one sent is forgotten.

@@ -67,6 +67,25 @@ impl Structure {
         structure
     }
 
+    /// The structure as it was serialised; `None` where the value is none.
+    pub fn read(value: &Value) -> Option<Self> {
+        let sequence = value["sequence"].as_array()?.iter().filter_map(Value::as_str);
+        let shape = |fields: &Value| -> Option<Shape> {
+            let fields = fields.as_object()?.iter();
+            Some(fields.map(|(path, types)| (path.clone(), known(types))).collect())
+        };
+        let shapes = value["shapes"].as_object()?.iter();
+        Some(Self {
+            status: u16::try_from(value["status"].as_u64()?).ok()?,
+            media_type: value["media_type"].as_str()?.to_owned(),
+            cut: value["cut"].as_bool()?,
+            sequence: sequence.map(str::to_owned).collect(),
+            shapes: shapes
+                .map(|(kind, fields)| Some((kind.clone(), shape(fields)?)))
+                .collect::<Option<_>>()?,
+        })
+    }
+
     /// All places at which two answers differ, the most telling first.
     pub fn drift(&self, other: &Self) -> Vec<Drift> {
         let mut drifts = Vec::new();
@@ -91,6 +110,14 @@ impl Structure {
         }
         drifts
     }
+}
+
+/// What a field's value can be.
+const TYPES: [&str; 8] = ["null", "boolean", "number", "string", "array", "object", "nothing", "text"];
+
+fn known(types: &Value) -> BTreeSet<&'static str> {
+    let types = types.as_array().into_iter().flatten().filter_map(Value::as_str);
+    types.filter_map(|name| TYPES.into_iter().find(|known| *known == name)).collect()
 }
 
 fn fields(drifts: &mut Vec<Drift>, kind: &str, a: &Shape, b: &Shape) {
@@ -238,6 +265,8 @@ mod tests {
         #[test]
         fn nothing_differs_from_itself_and_drift_is_symmetric(a in any_json(), b in any_json()) {
             let (a, b) = (json(&a.to_string()), json(&b.to_string()));
+            let written = serde_json::to_value(Structure::of(&a)).unwrap();
+            prop_assert_eq!(Structure::read(&written), Some(Structure::of(&a)), "{}", written);
             prop_assert!(drift(&a, &a).is_empty());
             prop_assert_eq!(drift(&a, &b).len(), drift(&b, &a).len());
         }

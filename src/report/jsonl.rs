@@ -13,6 +13,9 @@ use crate::exec::review::Review;
 /// Version of the lines' shape; it grows when a key changes its meaning.
 pub(crate) const FORMAT: u32 = 1;
 
+/// What the first line of exchanges says that its file holds.
+pub(crate) const EXCHANGES: &str = "exchanges";
+
 /// Which events are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lines {
@@ -47,7 +50,11 @@ impl<W: Write> Jsonl<W> {
         if !wanted {
             return Ok(());
         }
-        writeln!(self.out, "{}", line(event))?;
+        let mut line = line(event);
+        if self.lines == Lines::Exchanges && matches!(event, Event::RunStarted(_)) {
+            line["lines"] = EXCHANGES.into();
+        }
+        writeln!(self.out, "{line}")?;
         self.out.flush()
     }
 }

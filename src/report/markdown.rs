@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::console::Verbosity;
-use super::{expectations, recordings, text};
+use super::{expectations, recordings, text, usage};
 use crate::exec::event::{Outcome, RunInfo, Summary, TrialReport};
 
 /// The whole page.
@@ -12,6 +12,7 @@ pub fn render(info: &RunInfo, trials: &[TrialReport], summary: &Summary) -> Stri
         head(info, summary),
         table(trials),
         grid(trials),
+        usage(trials, summary),
         failures(trials),
         of_lists(trials),
         of_recordings(summary),
@@ -22,7 +23,8 @@ pub fn render(info: &RunInfo, trials: &[TrialReport], summary: &Summary) -> Stri
 
 /// The page without its table of trials, which grows with the run.
 pub fn short(info: &RunInfo, trials: &[TrialReport], summary: &Summary) -> String {
-    let parts = [head(info, summary), grid(trials), failures(trials), of_lists(trials)];
+    let parts =
+        [head(info, summary), grid(trials), usage(trials, summary), failures(trials), of_lists(trials)];
     parts.into_iter().chain([of_recordings(summary), skips(trials)]).collect()
 }
 
@@ -59,38 +61,81 @@ fn table(trials: &[TrialReport]) -> String {
     out
 }
 
-/// Providers against the folders of cases, as upstream's table of capabilities: how many trials that asked the
-/// provider passed, of those that did not skip.
+/// What a provider's trials of one file of cases came to.
+#[derive(Debug, Clone, Copy, Default)]
+struct Capability {
+    passed: usize,
+    /// Failed, and not as expected.
+    failed: usize,
+    ran: usize,
+}
+
+impl std::fmt::Display for Capability {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mark = match self {
+            Self { failed: 1.., .. } => "❌",
+            Self { passed, ran, .. } if passed < ran => "⚠️",
+            _ => "✅",
+        };
+        write!(f, "{mark} {}/{}", self.passed, self.ran)
+    }
+}
+
+/// Providers against files of cases, as upstream's table of capabilities.
 fn grid(trials: &[TrialReport]) -> String {
-    let mut cells: BTreeMap<(&str, &str), (usize, usize)> = BTreeMap::new();
+    let mut cells: BTreeMap<(&str, &str), Capability> = BTreeMap::new();
     for trial in trials.iter().filter(|trial| !matches!(trial.outcome, Outcome::Skipped(_))) {
-        let folder = trial.file().split('/').next().unwrap_or_default();
         let providers: BTreeSet<&str> = trial.matches.iter().map(|used| used.provider.as_str()).collect();
         for provider in providers {
-            let (passed, all) = cells.entry((provider, folder)).or_default();
-            *passed += usize::from(matches!(trial.outcome, Outcome::Passed | Outcome::XPassed(_)));
-            *all += 1;
+            let cell = cells.entry((provider, trial.file())).or_default();
+            cell.passed += usize::from(matches!(trial.outcome, Outcome::Passed | Outcome::XPassed(_)));
+            cell.failed += usize::from(!trial.outcome.failures().is_empty());
+            cell.ran += 1;
         }
     }
     if cells.is_empty() {
         return String::new();
     }
     let providers: BTreeSet<&str> = cells.keys().map(|(provider, _)| *provider).collect();
-    let folders: BTreeSet<&str> = cells.keys().map(|(_, folder)| *folder).collect();
-    let mut out = String::from(
-        "\n## Providers\n\nTrials that asked a provider, by folder: passed of those that ran.\n\n| |",
-    );
+    let files: BTreeSet<&str> = cells.keys().map(|(_, file)| *file).collect();
+    let mut out =
+        String::from("\n## Providers\n\nTrials that asked a provider: passed of those that ran.\n\n| |");
     providers.iter().for_each(|provider| out.push_str(&format!(" {} |", cell(provider))));
-    out.push_str(&format!("\n|---|{}\n", "---:|".repeat(providers.len())));
-    for folder in folders {
-        out.push_str(&format!("| {} |", cell(folder)));
+    out.push_str(&format!("\n|---|{}\n", "---|".repeat(providers.len())));
+    for file in files {
+        out.push_str(&format!("| {} |", cell(file)));
         for provider in &providers {
-            match cells.get(&(*provider, folder)) {
-                Some((passed, all)) => out.push_str(&format!(" {passed}/{all} |")),
+            match cells.get(&(*provider, file)) {
+                Some(capability) => out.push_str(&format!(" {capability} |")),
                 None => out.push_str(" |"),
             }
         }
         out.push('\n');
+    }
+    out
+}
+
+/// What that cost.
+fn usage(trials: &[TrialReport], summary: &Summary) -> String {
+    let found = usage::by_model(trials, summary);
+    if found.is_empty() {
+        return String::new();
+    }
+    let mut out = String::from(
+        "\n| provider | model | requests | replayed | missed | prompt tokens | answer tokens |\n\
+         |---|---|---:|---:|---:|---:|---:|\n",
+    );
+    for ((provider, model), used) in found {
+        out.push_str(&format!(
+            "| {} | {} | {} | {} | {} | {} | {} |\n",
+            cell(provider),
+            cell(model),
+            used.requests,
+            used.replayed,
+            used.missed,
+            used.prompt_tokens,
+            used.completion_tokens
+        ));
     }
     out
 }
@@ -159,6 +204,6 @@ fn mark(outcome: &Outcome) -> &'static str {
 }
 
 /// Text inside a table cell: a bar or a line break would end it.
-fn cell(text: &str) -> String {
+pub(super) fn cell(text: &str) -> String {
     text.replace('|', "\\|").replace('\n', " ")
 }

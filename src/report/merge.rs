@@ -172,7 +172,10 @@ mod tests {
         let (suite, setup) = (Some(suite.to_owned()), Some(setup.to_owned()));
         let info = RunInfo { suite, setup, shard, started, ..RunInfo::default() };
         let summary = (!text.ends_with('…')).then(Summary::default);
-        Part { name: "r.jsonl".to_owned(), run: RecordedRun { info, trials, summary } }
+        Part {
+            name: "r.jsonl".to_owned(),
+            run: RecordedRun { info, trials, summary, ..RecordedRun::default() },
+        }
     }
 
     fn check(parts: &[&str], want: &str) {

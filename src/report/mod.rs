@@ -1,5 +1,7 @@
 //! One file per output. Reporters learn what happened from events alone.
 
+pub mod compare;
+pub mod compare_text;
 pub mod console;
 pub mod ctrf;
 pub mod expectations;
@@ -14,8 +16,10 @@ pub mod page;
 pub mod read;
 pub mod recordings;
 pub mod rerecord;
+pub mod shapes;
 pub mod tap;
 pub mod text;
+pub mod usage;
 
 use std::fs::File;
 use std::io::{BufWriter, Write};

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::jsonl::FORMAT;
+use super::jsonl::{EXCHANGES, FORMAT};
 use crate::exec::event::{
-    Failure, FailureKind, Listed, Outcome, ProviderUse, RequestTrace, Requests, RunInfo, ShardInfo, Summary,
-    TrialReport,
+    ExchangeReport, Failure, FailureKind, Listed, Outcome, ProviderUse, RequestTrace, Requests, RunInfo,
+    ShardInfo, Summary, TrialReport,
 };
 use crate::exec::review::{Review, Stale};
 use crate::plan::expectations::ListKind;
+use crate::record::structure::Structure;
 use crate::record::{Spent, Tokens, Unused};
 
 /// A run that was written down.
@@ -22,6 +23,10 @@ pub struct RecordedRun {
     pub trials: Vec<TrialReport>,
     /// What the run itself counted; `None` when it was cut off.
     pub summary: Option<Summary>,
+    /// What its answers were made of, where these are the lines of `--report exchanges=PATH`.
+    pub exchanges: Vec<ExchangeReport>,
+    /// Whether they are: then nothing is said of trials.
+    pub holds_exchanges: bool,
 }
 
 impl RecordedRun {
@@ -58,11 +63,19 @@ impl RecordedRun {
                 Some("run_started") => {
                     started = true;
                     run.info = info(&event);
+                    run.holds_exchanges = event["lines"] == EXCHANGES;
                 }
                 Some("trial_finished") => {
                     let trial =
                         trial(&event).ok_or_else(|| format!("line {}: not a trial's end", index + 1))?;
                     run.trials.push(trial);
+                }
+                Some("exchange") => {
+                    let exchange =
+                        exchange(&event).ok_or_else(|| format!("line {}: not an exchange", index + 1))?;
+                    // Those of earlier versions do not say at their head what they are.
+                    run.holds_exchanges = true;
+                    run.exchanges.push(exchange);
                 }
                 Some("run_finished") => run.summary = Some(summary(&event)),
                 Some(_) => {}
@@ -131,6 +144,20 @@ fn trial(event: &Value) -> Option<TrialReport> {
 fn listed(value: &Value) -> Option<Listed> {
     let kind = ListKind::of(value["kind"].as_str()?)?;
     Some(Listed { kind, place: text(&value["place"]), because: text(&value["because"]) })
+}
+
+fn exchange(event: &Value) -> Option<ExchangeReport> {
+    let path = text(&event["path"]);
+    let written = optional(&event["endpoint"]);
+    Some(ExchangeReport {
+        id: event["id"].as_str()?.to_owned(),
+        place: text(&event["place"]),
+        method: text(&event["method"]),
+        endpoint: written.unwrap_or_else(|| path.split('?').next().unwrap_or_default().to_owned()),
+        path,
+        took: seconds(&event["seconds"]),
+        answer: Structure::read(event)?,
+    })
 }
 
 fn failure(value: &Value) -> Failure {

@@ -8,6 +8,7 @@ mod bad_tree;
 mod bad_usage;
 mod bad_yaml;
 mod check;
+mod compare;
 mod composition;
 mod expectations;
 mod files_and_streams;

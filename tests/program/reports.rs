@@ -155,11 +155,16 @@ fn markdown() {
 
     ## Providers
 
-    Trials that asked a provider, by folder: passed of those that ran.
+    Trials that asked a provider: passed of those that ran.
 
     | | llama-cpp |
-    |---|---:|
-    | a | 1/1 |
+    |---|---|
+    | a | ✅ 1/1 |
+
+    | provider | model | requests | replayed | missed | prompt tokens | answer tokens |
+    |---|---|---:|---:|---:|---:|---:|
+    | llama-cpp |  | 1 | 1 | 0 | 0 | 0 |
+    | llama-cpp | tiny | 1 | 1 | 0 | 1 | 1 |
 
     ## Failures
 
@@ -199,7 +204,7 @@ fn the_page_knows_what_the_lines_say_and_how_trials_ended_before() {
     let state = tempfile::tempdir().expect("makes a directory");
     let project = Project::cases(CASES).env("XDG_STATE_HOME", state.path().display().to_string());
     for _ in 0..2 {
-        project.run(&["a::fails", "a::xfails", "--report=r.html", "--report=r.jsonl"]);
+        project.run(&["a::fails", "a::xfails", "-j1", "--report=r.html", "--report=r.jsonl"]);
     }
     let data = page_data(&project, "r.html");
     let lines = project.read("r.jsonl");
@@ -231,9 +236,10 @@ cases:
         "MY_API_KEY=sk-very-secret-0123456789",
         "--report=r.html",
         "--report=r.jsonl",
+        "--report=exchanges=x.jsonl",
     ]);
     assert_eq!(output.code, Some(1), "{output}");
-    for file in ["r.html", "r.jsonl"] {
+    for file in ["r.html", "r.jsonl", "x.jsonl"] {
         let text = project.read(file);
         assert!(text.contains("/v1/models/") && !text.contains("very-secret"), "{file}: {text}");
     }

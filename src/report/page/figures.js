@@ -92,7 +92,8 @@ function capabilities(trials) {
       const asked = all.filter((each) => each.matches.some((used) => used.provider === provider));
       const passed = asked.filter((each) => each.outcome === "passed" || each.outcome === "xpassed").length;
       if (!asked.length) return "";
-      const word = passed === asked.length ? "passed" : "failed";
+      const isBad = asked.some((each) => ["failed", "broken"].includes(each.outcome));
+      const word = isBad ? "failed" : passed < asked.length ? "xfailed" : "passed";
       return h("span", { class: word }, `${GLYPHS[word]} ${passed}/${asked.length}`);
     }),
   ]);
