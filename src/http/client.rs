@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use tower::ServiceExt;
 
-use super::{BodyEnd, Chunk, Request, Response};
+use super::{BodyEnd, Chunk, Request, Response, tls};
 
 /// More than this of one body is not read; a runaway stream must not take the machine's memory.
 pub const BODY_LIMIT: usize = 64 << 20;
@@ -44,9 +44,7 @@ impl std::fmt::Display for TransportError {
 impl Transport {
     /// A client for a server at `base`, without redirects, proxies or decompression: what comes is what is judged.
     pub fn network(base: &str) -> Result<Self, TransportError> {
-        install_tls();
-        let client = reqwest::Client::builder()
-            .no_proxy()
+        let client = tls::builder()
             .redirect(reqwest::redirect::Policy::none())
             // A connection that was idle may be closed by the server at the very moment it is used again; that
             // would break a trial although nothing is wrong. On loopback a new one costs next to nothing.
@@ -84,12 +82,6 @@ impl Transport {
         };
         tokio::time::timeout(timeout, reading).await.unwrap_or(Err(TransportError::Timeout(timeout)))
     }
-}
-
-/// Makes ring the process's TLS provider; reqwest is built without one, so that no C++ tool chain is needed.
-pub fn install_tls() {
-    // An error means that it is installed already.
-    let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
 async fn over_network(

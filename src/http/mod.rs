@@ -5,6 +5,7 @@ pub mod curl;
 pub mod multipart;
 pub mod ndjson;
 pub mod sse;
+pub mod tls;
 
 use std::time::Duration;
 

@@ -162,10 +162,7 @@ fn header_map(headers: &Headers) -> Result<HeaderMap, ClientError> {
 fn http() -> Result<&'static reqwest::Client, ClientError> {
     static HTTP: OnceLock<Result<reqwest::Client, String>> = OnceLock::new();
     let client = HTTP.get_or_init(|| {
-        // Fails when a provider was installed before, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        reqwest::Client::builder()
-            .no_proxy()
+        crate::http::tls::builder()
             .connect_timeout(CONNECT)
             .pool_max_idle_per_host(0)
             .redirect(Policy::custom(|attempt| {

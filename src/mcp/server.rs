@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     async fn start(tools: ToolSet, transport: Transport, token: Option<&str>) -> Server {
-        crate::http::client::install_tls();
+        crate::http::tls::install();
         let token = token.map(str::to_owned);
         Server::start(ServerSpec { tools, transport, token }).await.expect("starts")
     }

@@ -26,10 +26,7 @@ pub(crate) struct Forwarder {
 
 impl Forwarder {
     pub(crate) fn new() -> reqwest::Result<Self> {
-        // Fails when one is installed already, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = reqwest::Client::builder()
-            .no_proxy()
+        let client = crate::http::tls::builder()
             .redirect(reqwest::redirect::Policy::none())
             .tcp_nodelay(true)
             .build()?;

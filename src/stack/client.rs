@@ -34,10 +34,7 @@ pub(crate) struct Remote {
 /// # Errors
 /// When TLS cannot be set up on this machine.
 pub(crate) fn http_client() -> Result<reqwest::Client, reqwest::Error> {
-    // Fails when a provider was installed before, which is as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder()
-        .no_proxy()
+    crate::http::tls::builder()
         .connect_timeout(CONNECT)
         .read_timeout(SILENCE)
         .user_agent(concat!("stack-runner/", env!("CARGO_PKG_VERSION")))

@@ -33,10 +33,7 @@ pub(super) struct Prober {
 
 impl Prober {
     pub(super) fn new(base_url: &str, path: &str) -> std::result::Result<Self, reqwest::Error> {
-        // An error means that a provider is installed already.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = reqwest::Client::builder()
-            .no_proxy()
+        let client = crate::http::tls::builder()
             .redirect(reqwest::redirect::Policy::none())
             .pool_max_idle_per_host(0)
             .timeout(PROBE_LIMIT)

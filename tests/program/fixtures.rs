@@ -266,7 +266,7 @@ cases:
 
 #[test]
 fn what_an_mcp_server_received_can_be_checked() {
-    stack_runner::http::client::install_tls();
+    stack_runner::http::tls::install();
     // A stack that passes on a tool call: to the address and with the header that it was given.
     let stack = Provider::start(|asked| async move {
         let told = asked.json();

@@ -79,6 +79,19 @@ fn a_new_project_is_green_at_once() {
     ");
 }
 
+/// As in an image that holds the binary and nothing else.
+#[test]
+fn replay_needs_no_certificates() {
+    let project = Project::empty().folder("none");
+    let none = project.path("none").display().to_string();
+    let project = project.env("SSL_CERT_DIR", none).env("SSL_CERT_FILE", "/dev/null");
+    assert_eq!(project.run(&["init", "new"]).code, Some(0));
+    for stack in ["starter", "server:starter"] {
+        let run = project.run(&["--root=new", "--stack-config", stack]);
+        assert_eq!(run.code, Some(0), "{run}");
+    }
+}
+
 #[test]
 fn a_new_project_sees_what_changes() {
     let project = Project::empty();
