@@ -11,7 +11,7 @@ use super::machine::Machine;
 use super::options::RunOptions;
 use super::policies::Oversight;
 use super::signals::StopSignals;
-use crate::exec::event::{Event, RunInfo, ShardInfo, Summary};
+use crate::exec::event::{Event, Price, RunInfo, ShardInfo, Summary};
 use crate::exec::facts::Facts;
 use crate::exec::fixtures::Fixtures;
 use crate::exec::session::{Session, SessionError, SessionSpec};
@@ -23,6 +23,7 @@ use crate::report::github::Github;
 use crate::report::history::HistoryKeeper;
 use crate::report::{ReportSpec, Reporters};
 use crate::schema::StackDefinition;
+use crate::schema::setup::TokenPrice;
 use crate::secret::Redactor;
 use crate::source::project::Project;
 use crate::target;
@@ -136,6 +137,7 @@ fn run_info(prepared: &Prepared<'_>, jobs: usize, plan: &Plan) -> RunInfo {
         trials: plan.trials.len() * usize::try_from(options.again.repeat_each).unwrap_or(1),
         seed: options.again.shuffle,
         params: prepared.settings.params.iter().map(|(p, v)| (p.name.clone(), v.value.clone())).collect(),
+        prices: prices(&prepared.settings),
         started: jiff::Timestamp::now(),
         shard: options.shard.as_ref().map(|shard| ShardInfo {
             index: shard.value.index,
@@ -144,6 +146,13 @@ fn run_info(prepared: &Prepared<'_>, jobs: usize, plan: &Plan) -> RunInfo {
             planned: plan.planned,
         }),
     }
+}
+
+/// What the setup says that models cost.
+fn prices(settings: &Settings<'_>) -> Vec<(String, Price)> {
+    let written = settings.setup.iter().flat_map(|(setup, _)| &setup.prices.0);
+    let price = |price: &TokenPrice| Price { prompt: price.prompt.0, completion: price.answer.0 };
+    written.map(|(model, written)| (model.value.clone(), price(written))).collect()
 }
 
 /// Under GitHub Actions a run shows itself to its job.

@@ -42,9 +42,18 @@ pub struct RunInfo {
     pub seed: Option<u32>,
     /// Parameter names and values.
     pub params: Vec<(String, Vec<String>)>,
+    /// What models cost, by `provider/model`, as far as the setup says.
+    pub prices: Vec<(String, Price)>,
     pub started: jiff::Timestamp,
     /// Which part of a plan this is, when it is a part.
     pub shard: Option<ShardInfo>,
+}
+
+/// Dollars for a million tokens.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Price {
+    pub prompt: f64,
+    pub completion: f64,
 }
 
 /// A part of a plan that runs elsewhere in other parts.

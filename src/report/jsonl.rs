@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::exec::event::{
-    Event, Failure, ProviderUse, RequestTrace, RunInfo, ShardInfo, Summary, TrialReport,
+    Event, Failure, Price, ProviderUse, RequestTrace, RunInfo, ShardInfo, Summary, TrialReport,
 };
 use crate::exec::review::Review;
 
@@ -91,6 +91,11 @@ pub(super) fn run_started(info: &RunInfo) -> Value {
         "params": info.params.iter().map(|(k, v)| (k.clone(), json!(v))).collect::<serde_json::Map<_, _>>(),
         "started": info.started.to_string(), "shard": info.shard.as_ref().map(shard),
     });
+    if !info.prices.is_empty() {
+        let price = |price: &Price| json!({"prompt": price.prompt, "completion": price.completion});
+        let prices = info.prices.iter().map(|(model, of)| (model.clone(), price(of)));
+        line["prices"] = Value::Object(prices.collect());
+    }
     if let Some(seed) = info.seed {
         line["seed"] = seed.into();
     }

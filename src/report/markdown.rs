@@ -12,7 +12,7 @@ pub fn render(info: &RunInfo, trials: &[TrialReport], summary: &Summary) -> Stri
         head(info, summary),
         table(trials),
         grid(trials),
-        usage(trials, summary),
+        usage(info, trials, summary),
         failures(trials),
         of_lists(trials),
         of_recordings(summary),
@@ -24,7 +24,7 @@ pub fn render(info: &RunInfo, trials: &[TrialReport], summary: &Summary) -> Stri
 /// The page without its table of trials, which grows with the run.
 pub fn short(info: &RunInfo, trials: &[TrialReport], summary: &Summary) -> String {
     let parts =
-        [head(info, summary), grid(trials), usage(trials, summary), failures(trials), of_lists(trials)];
+        [head(info, summary), grid(trials), usage(info, trials, summary), failures(trials), of_lists(trials)];
     parts.into_iter().chain([of_recordings(summary), skips(trials)]).collect()
 }
 
@@ -116,25 +116,32 @@ fn grid(trials: &[TrialReport]) -> String {
 }
 
 /// What that cost.
-fn usage(trials: &[TrialReport], summary: &Summary) -> String {
+fn usage(info: &RunInfo, trials: &[TrialReport], summary: &Summary) -> String {
     let found = usage::by_model(trials, summary);
     if found.is_empty() {
         return String::new();
     }
-    let mut out = String::from(
-        "\n| provider | model | requests | replayed | missed | prompt tokens | answer tokens |\n\
-         |---|---|---:|---:|---:|---:|---:|\n",
+    let priced = !info.prices.is_empty();
+    let (title, rule) = if priced { (" cost |", "---:|") } else { ("", "") };
+    let mut out = format!(
+        "\n| provider | model | requests | replayed | missed | prompt tokens | answer tokens |{title}\n\
+         |---|---|---:|---:|---:|---:|---:|{rule}\n",
     );
     for ((provider, model), used) in found {
+        let name = format!("{provider}/{model}");
+        let price = info.prices.iter().find(|(of, _)| *of == name).map(|(_, price)| *price);
+        let shown = || price.map_or_else(|| " |".to_owned(), |price| format!(" ${:.4} |", used.cost(price)));
+        let cost = priced.then(shown);
         out.push_str(&format!(
-            "| {} | {} | {} | {} | {} | {} | {} |\n",
+            "| {} | {} | {} | {} | {} | {} | {} |{}\n",
             cell(provider),
             cell(model),
             used.requests,
             used.replayed,
             used.missed,
             used.prompt_tokens,
-            used.completion_tokens
+            used.completion_tokens,
+            cost.unwrap_or_default()
         ));
     }
     out

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::read::RecordedRun;
-use crate::exec::event::{RunInfo, Summary, TrialReport};
+use crate::exec::event::{Price, RunInfo, Summary, TrialReport};
 
 /// A run and where it was read.
 #[derive(Debug, Clone)]
@@ -104,6 +104,7 @@ fn info(groups: &BTreeMap<Key, Vec<Part>>) -> RunInfo {
         let values: BTreeSet<String> = infos().filter_map(get).collect();
         (!values.is_empty()).then(|| values.into_iter().collect::<Vec<_>>().join(", "))
     };
+    let prices: BTreeMap<String, Price> = infos().flat_map(|info| info.prices.clone()).collect();
     RunInfo {
         suite: all(&|info| info.suite.clone()),
         setup: all(&|info| info.setup.clone()),
@@ -117,6 +118,7 @@ fn info(groups: &BTreeMap<Key, Vec<Part>>) -> RunInfo {
         } else {
             Vec::new()
         },
+        prices: prices.into_iter().collect(),
         started: infos().map(|info| info.started).min().unwrap_or_default(),
         shard: None,
     }

@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::jsonl::{EXCHANGES, FORMAT};
 use crate::exec::event::{
-    ExchangeReport, Failure, FailureKind, Listed, Outcome, ProviderUse, RequestTrace, Requests, RunInfo,
-    ShardInfo, Summary, TrialReport,
+    ExchangeReport, Failure, FailureKind, Listed, Outcome, Price, ProviderUse, RequestTrace, Requests,
+    RunInfo, ShardInfo, Summary, TrialReport,
 };
 use crate::exec::review::{Review, Stale};
 use crate::plan::expectations::ListKind;
@@ -89,6 +89,7 @@ impl RecordedRun {
 fn info(event: &Value) -> RunInfo {
     let shard = &event["shard"];
     let params = event["params"].as_object().into_iter().flatten();
+    let prices = event["prices"].as_object().into_iter().flatten();
     RunInfo {
         suite: optional(&event["suite"]),
         setup: optional(&event["setup"]),
@@ -97,6 +98,7 @@ fn info(event: &Value) -> RunInfo {
         jobs: count(&event["jobs"]),
         trials: count(&event["trials"]),
         seed: event["seed"].as_u64().and_then(|seed| u32::try_from(seed).ok()),
+        prices: prices.map(|(model, value)| (model.clone(), price(value))).collect(),
         params: params.map(|(name, values)| (name.clone(), list(values, text))).collect(),
         started: event["started"].as_str().and_then(|text| text.parse().ok()).unwrap_or_default(),
         shard: shard.is_object().then(|| ShardInfo {
@@ -106,6 +108,11 @@ fn info(event: &Value) -> RunInfo {
             planned: count(&shard["planned"]),
         }),
     }
+}
+
+fn price(value: &Value) -> Price {
+    let amount = |name: &str| value[name].as_f64().unwrap_or_default();
+    Price { prompt: amount("prompt"), completion: amount("completion") }
 }
 
 fn trial(event: &Value) -> Option<TrialReport> {
@@ -388,6 +395,7 @@ mod tests {
         let mut events = vec![Event::RunStarted(RunInfo {
             suite: Some("base".to_owned()),
             params: vec![("text_model".to_owned(), vec!["m".to_owned()])],
+            prices: vec![("p/m".to_owned(), Price { prompt: 0.5, completion: 2.0 })],
             shard: Some(shard),
             started: "2026-01-02T03:04:05Z".parse().unwrap(),
             ..RunInfo::default()

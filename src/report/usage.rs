@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::exec::event::{ProviderUse, Summary, TrialReport};
+use crate::exec::event::{Price, ProviderUse, Summary, TrialReport};
 
 /// What one model of a provider was asked.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -28,6 +28,12 @@ pub fn by_model<'a>(trials: &'a [TrialReport], summary: &'a Summary) -> BTreeMap
 }
 
 impl Usage {
+    /// In dollars; a replayed request counts as what it would have cost.
+    pub fn cost(&self, price: Price) -> f64 {
+        let tokens = |count: u64| u32::try_from(count).map_or(f64::INFINITY, f64::from) / 1e6;
+        tokens(self.prompt_tokens) * price.prompt + tokens(self.completion_tokens) * price.completion
+    }
+
     fn add(&mut self, used: &ProviderUse) {
         self.requests += 1;
         self.replayed += usize::from(used.file.is_some() && used.tier != "recorded");
@@ -72,6 +78,8 @@ mod tests {
             found[&("p", "m")],
             Usage { requests: 2, replayed: 1, missed: 1, prompt_tokens: 2, completion_tokens: 3 }
         );
+        let cost = found[&("p", "m")].cost(Price { prompt: 500_000.0, completion: 1_000_000.0 });
+        assert!((cost - 4.0).abs() < 1e-9, "{cost}");
         assert_eq!((found[&("p", "n")].replayed, found[&("p", "")].requests), (0, 1));
     }
 }

@@ -97,6 +97,27 @@ impl Decode for u64 {
     }
 }
 
+/// A number that is not below zero.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Amount(pub f64);
+
+impl Decode for Amount {
+    const EXPECTED: &'static str = "a number from 0 on";
+    fn decode(node: &Node, problems: &mut Problems) -> Option<Self> {
+        let number = match &node.value {
+            NodeValue::Number(number) => number.as_f64().filter(|number| *number >= 0.0),
+            _ => None,
+        };
+        if number.is_none() {
+            problems.push(wrong_kind::<Self>(node));
+        }
+        number.map(Self)
+    }
+    fn describe(_: &mut Definitions) -> Shape {
+        json!({"type": "number", "minimum": 0})
+    }
+}
+
 impl Decode for Duration {
     const EXPECTED: &'static str = "a duration such as 250ms, 2s or 1m";
     fn decode(node: &Node, problems: &mut Problems) -> Option<Self> {
@@ -245,6 +266,7 @@ mod tests {
             when as "if": Option<String>,
             wait: Option<Duration>,
             list: Vec<u64>,
+            price: Table<Amount>,
         }
     }
 
@@ -269,7 +291,8 @@ mod tests {
     #[test]
     fn a_good_document_has_no_problems() {
         check("name: a\nif: b\nwait: 250ms\nlist: [1, 2]\n", &[]);
-        check("name: a\nlist: 1\n", &[]);
+        check("name: a\nlist: 1\nprice: {x: 0.15, y: 2}\n", &[]);
+        check("name: a\nprice: {x: -1}\n", &["2:12 expected a number from 0 on, found a number"]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `setups/*.yaml`: models and environment that any suite can run with.
 
-use super::decode::{Scalar, Table};
+use super::decode::{Amount, Scalar, Table};
 use super::record::record;
 use crate::source::Located;
 
@@ -15,5 +15,15 @@ record! {
         defaults: Table<Vec<Located<Scalar>>>,
         /// Capabilities its models do not have; cases that require one are skipped with that reason.
         lacks: Vec<Located<String>>,
+        /// What models cost, by `provider/model`; reports multiply tokens by it.
+        prices: Table<TokenPrice>,
+    }
+}
+
+record! {
+    /// Dollars for a million tokens.
+    pub struct TokenPrice {
+        prompt: Amount,
+        answer: Amount,
     }
 }

@@ -192,6 +192,22 @@ fn markdown() {
     "#);
 }
 
+#[test]
+fn tokens_have_the_price_that_the_setup_says() {
+    let (_provider, project) = Project::echoed(CASES);
+    let prices = "{llama-cpp/tiny: {prompt: 1000000, answer: 2000000}}";
+    let setup = format!("name: local\ndefaults: {{text_model: llama-cpp/tiny}}\nprices: {prices}\n");
+    let project = project.file("setups/local.yaml", setup);
+    let args = ["--suite=base", "--inference-mode=record", "--report=r.md", "--report=r.jsonl"];
+    assert_eq!(project.run(&args).code, Some(1));
+    project.run(&["merge", "r.jsonl", "--report=merged.md"]);
+    for page in ["r.md", "merged.md"] {
+        let text = project.read(page);
+        assert!(text.contains("| llama-cpp | tiny | 1 | 0 | 0 | 1 | 1 | $3.0000 |\n"), "{text}");
+        assert!(text.contains("| llama-cpp |  | 1 | 0 | 0 | 0 | 0 | |\n"), "{text}");
+    }
+}
+
 /// What a page about the run knows, as its script reads it.
 fn page_data(project: &Project, path: &str) -> Value {
     let page = project.read(path);

@@ -79,14 +79,15 @@ function providersView(trials) {
     h("p", { class: "note" }, "Trials that asked a provider, by file of cases: passed of those that ran."),
     capabilities(trials),
     h("h2", {}, "Requests and tokens"),
-    h("p", { class: "note" }, "As the providers counted them, now or when their answers were recorded; with requests that belong to no trial."),
+    h("p", { class: "note" }, "As the providers counted them, now or when their answers were recorded; with requests that belong to no trial. A cost is what the tokens cost, or would have where a recording answered."),
     usage([...trials.flatMap((each) => each.matches), ...END.matches]),
   ];
 }
 
 function capabilities(trials) {
   const ran = trials.filter((each) => each.outcome !== "skipped" && each.matches.length);
-  const rows = [...groups(ran, (each) => each.file)].map(([file, all]) => [
+  const files = [...groups(ran, (each) => each.file)].sort((a, b) => a[0].localeCompare(b[0]));
+  const rows = files.map(([file, all]) => [
     file,
     ...PROVIDERS.map((provider) => {
       const asked = all.filter((each) => each.matches.some((used) => used.provider === provider));
@@ -97,19 +98,23 @@ function capabilities(trials) {
       return h("span", { class: word }, `${GLYPHS[word]} ${passed}/${asked.length}`);
     }),
   ]);
-  return table([{ title: "cases" }, ...PROVIDERS.map((provider) => ({ title: provider, number: true }))], rows);
+  return h("div", { class: "narrow" }, table([{ title: "cases" }, ...PROVIDERS.map((provider) => ({ title: provider, number: true }))], rows));
 }
 
 function usage(uses) {
+  const prices = RUN.prices || {};
+  const priced = Object.keys(prices).length > 0;
   const rows = [...groups(uses, (used) => `${used.provider}\n${used.model || ""}\n${used.endpoint}`)].sort((a, b) => a[0].localeCompare(b[0])).map(([key, all]) => {
     const [provider, model, endpoint] = key.split("\n");
     const sum = (name) => all.reduce((total, used) => total + (used.tokens ? used.tokens[name] : 0), 0);
     const replayed = all.filter((used) => used.file && used.tier !== "recorded").length;
     const missed = all.filter((used) => used.tier === "miss").length;
     const cells = [number(all.length), number(replayed), h("span", { class: missed > 0 && "failed" }, number(missed))];
-    return [provider, model, h("code", {}, endpoint), ...cells, number(sum("prompt")), number(sum("completion")), number(sum("total"))];
+    const price = prices[`${provider}/${model}`];
+    const cost = price ? `$${((sum("prompt") * price.prompt + sum("completion") * price.completion) / 1e6).toFixed(4)}` : "";
+    return [provider, model, h("code", {}, endpoint), ...cells, number(sum("prompt")), number(sum("completion")), number(sum("total")), ...(priced ? [cost] : [])];
   });
-  const numbers = ["requests", "replayed", "missed", "prompt tokens", "answer tokens", "all tokens"].map((name) => ({ title: name, number: true }));
+  const numbers = ["requests", "replayed", "missed", "prompt tokens", "answer tokens", "all tokens", ...(priced ? ["cost"] : [])].map((name) => ({ title: name, number: true }));
   return table([{ title: "provider" }, { title: "model" }, { title: "endpoint" }, ...numbers], rows);
 }
 
