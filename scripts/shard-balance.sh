@@ -18,6 +18,7 @@ if [[ ${#runs[@]} == 0 ]]; then
     [[ ! -f $real ]] || runs+=("$real")
 fi
 exec python3 - "$runner" "${runs[@]}" <<'PYTHON'
+import concurrent.futures
 import json
 import subprocess
 import sys
@@ -43,12 +44,15 @@ for run in runs:
     total, longest = sum(seconds.values()), max(seconds.values())
     print(f"{started['suite']}, {started['setup']}, {started['target']}: {len(seconds)} trials, {total:.2f} s, longest {longest:.2f} s")
     for count in (2, 3, 4, 8, 16):
-        loads, listed = [], []
-        for index in range(1, count + 1):
+        def ids(index: int) -> list[str]:
             command = [runner, "--list", "--format=json", f"--shard={index}/{count}", f"--shard-by=duration={run}", *selection]
-            trials = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-            listed += (trial["id"] for trial in trials)
-            loads.append(sum(seconds.get(trial["id"], 0) for trial in trials))
+            trials = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            return [trial["id"] for trial in json.loads(trials)]
+
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            shards = list(pool.map(ids, range(1, count + 1)))
+        loads = [sum(seconds.get(trial, 0) for trial in shard) for shard in shards]
+        listed = [trial for shard in shards for trial in shard]
         if len(listed) != len(set(listed)) or not set(seconds) <= set(listed):
             sys.exit(f"{run}: the shards are not the plan")
         least = least_possible(list(seconds.values()), count)
