@@ -28,10 +28,11 @@ pub(super) struct CompareArgs {
 }
 
 const STATUS: &str = "\
-Exit status: 0 all trials end alike, 1 they do not, or a run was cut off or lacks a shard, 4 a run cannot be read.
+A trial that some run does not have counts as a difference. Runs with the same
+models are compared trial by trial; others by case, client and row.
 
-A trial that some run does not have counts as a difference. Runs with the same models are compared trial by trial; others
-case by case, client by client and row by row.";
+Exit status: 0 all trials end alike, 1 they do not, or a run was cut off or lacks
+a shard, 4 a run cannot be read";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum CompareFormat {
