@@ -243,6 +243,35 @@ fn verify_is_clean_or_names_what_it_finds() {
     has(&done.err, &["nowhere cannot be read", "--recording-dir"]);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_foreign_directory_is_looked_at_before_it_is_read() {
+    let place = Place::new();
+    place.import(&[chat("a.py::one", "hi", &["x"])]);
+    let responses = place.path().join("recordings/responses");
+    let index = place.path().join("recordings/index.sqlite");
+    if index.exists() {
+        std::fs::remove_file(index).expect("removes");
+    }
+    let clean = place.run(&["verify", "--foreign"]);
+    assert_eq!(clean.status, 0, "{}", clean.out);
+    has(&clean.out, &["1 file of recordings", ": clean"]);
+    let small = place.run(&["verify", "--foreign", "--max-file=10"]);
+    assert_eq!(small.status, 1);
+    has(&small.out, &["too-large (1 file", "bytes, 10 at most"]);
+    assert_eq!(place.run(&["verify", "--max-file=10"]).status, 4, "only a foreign directory has limits");
+    has(
+        &place.run(&["verify", "--foreign", "--max-file=tiny"]).err,
+        &["write a size such as 500kB, 4MB or 1GB"],
+    );
+    place.write("secret.json", "{\"not\": \"a recording\"}");
+    std::os::unix::fs::symlink(place.path().join("secret.json"), responses.join("link.json")).expect("links");
+    let link = place.run(&["verify", "--foreign"]);
+    assert_eq!(link.status, 1);
+    has(&link.out, &["stray (1 file", "responses/link.json: it is a link", "0 files of recordings"]);
+    assert!(!link.out.contains("not a recording"), "nothing is read: {}", link.out);
+}
+
 #[test]
 fn scrub_changes_nothing_until_told_to() {
     let place = Place::new();

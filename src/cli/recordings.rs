@@ -95,6 +95,24 @@ pub(super) struct VerifyArgs {
     /// Print every finding, not only the first of each kind
     #[arg(long)]
     pub all: bool,
+    /// Somebody else made the directory: let nothing in but plain .json files within the limits, and read nothing before
+    #[arg(long)]
+    pub foreign: bool,
+    /// With --foreign: the largest file [default: 4MB]
+    #[arg(long, value_name = "SIZE", value_parser = size, default_value = "4MB", hide_default_value = true, requires = "foreign")]
+    pub max_file: u64,
+    /// With --foreign: all files together [default: 100MB]
+    #[arg(long, value_name = "SIZE", value_parser = size, default_value = "100MB", hide_default_value = true, requires = "foreign")]
+    pub max_total: u64,
+}
+
+/// `500kB`, `4MB`, or bytes.
+fn size(text: &str) -> Result<u64, String> {
+    let units = [("kB", 1_000), ("MB", 1_000_000), ("GB", 1_000_000_000), ("", 1)];
+    let number = |(unit, factor): (&str, u64)| {
+        text.strip_suffix(unit)?.trim().parse::<u64>().ok()?.checked_mul(factor)
+    };
+    units.into_iter().find_map(number).ok_or_else(|| "write a size such as 500kB, 4MB or 1GB".to_owned())
 }
 
 #[derive(Debug, Clone, Args)]

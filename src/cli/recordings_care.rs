@@ -8,15 +8,21 @@ use super::recordings::{Desk, Refused, ScrubArgs, VerifyArgs};
 use super::recordings_look::warn;
 use super::recordings_text::{files, json as pretty, size, table};
 use crate::record::figures::{Amount, DIMENSIONS, stats as count};
+use crate::record::foreign::Limits;
 use crate::record::library::{self, survey};
 use crate::record::scrub::{Scrubbed, rewrite, scrub as scrubbed};
-use crate::record::verify::{Finding, FindingKind, Report, verify as check};
+use crate::record::verify::{Finding, FindingKind, Report, verify as check, verify_foreign};
 
 /// Findings of one kind that are printed without `--all`.
 const SHOWN: usize = 10;
 
 pub(super) fn verify(desk: &Desk, args: &VerifyArgs) -> Result<ExitStatus, Refused> {
-    let report = check(desk.opened()?, &desk.scrubber);
+    let report = if args.foreign {
+        let limits = Limits { file: args.max_file, total: args.max_total };
+        verify_foreign(&desk.dir, &desk.scrubber, limits)
+    } else {
+        check(desk.opened()?, &desk.scrubber)
+    };
     if desk.format == ListFormat::Json {
         let counts: serde_json::Map<_, _> = report
             .counts()

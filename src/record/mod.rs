@@ -28,6 +28,7 @@
 //! | `admin`, `tally` | what a stand-alone proxy is asked and told |
 //! | `pacing` | when the pieces of a replayed answer go out |
 //! | `relay`, `forward`, `calls` | passing a request on, the client, the log |
+//! | [`foreign`] | a directory that somebody else made, before it is read |
 //! | [`changes`] | what became of a directory's files between two moments |
 //! | `policy`, `spending`, `unused` | what may be forwarded, the account of it, recordings that a run left aside |
 //!
@@ -37,6 +38,7 @@ pub mod canonical;
 pub mod changes;
 pub mod compare;
 pub mod figures;
+pub mod foreign;
 pub mod har;
 pub mod import;
 pub mod library;

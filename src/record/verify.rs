@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::catalogue::reachable;
 use super::entry::Entry;
+use super::foreign::{self, Limits};
 use super::index_check;
 use super::library::{self, Volume, survey};
 use super::problem::RecordingProblem;
@@ -34,10 +35,14 @@ pub enum FindingKind {
     Duplicate,
     /// `index.sqlite` differs from the files.
     StaleIndex,
+    /// In a foreign directory: no plain file with a plain name.
+    Stray,
+    /// In a foreign directory: more bytes than are let in.
+    TooLarge,
 }
 
 impl FindingKind {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Unusable,
         Self::Secret,
         Self::Conflict,
@@ -45,6 +50,8 @@ impl FindingKind {
         Self::Misnamed,
         Self::Duplicate,
         Self::StaleIndex,
+        Self::Stray,
+        Self::TooLarge,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -56,6 +63,8 @@ impl FindingKind {
             Self::Misnamed => "misnamed",
             Self::Duplicate => "duplicate",
             Self::StaleIndex => "stale-index",
+            Self::Stray => "stray",
+            Self::TooLarge => "too-large",
         }
     }
 
@@ -69,6 +78,8 @@ impl FindingKind {
             Self::Misnamed => "the name is not the hash of the content",
             Self::Duplicate => "same request and answer as another file, for other trials",
             Self::StaleIndex => "index.sqlite is not what the files say",
+            Self::Stray => "no recording has such a place, name or form; nothing was read",
+            Self::TooLarge => "more bytes than are let in; nothing was read",
         }
     }
 }
@@ -116,6 +127,14 @@ struct Checked {
     size: u64,
     is_named: bool,
     secrets: Vec<String>,
+}
+
+/// As [`verify`], for a directory that somebody else made: nothing in it is read unless all of it could be recordings.
+pub fn verify_foreign(dir: &Path, scrubber: &Scrubber, limits: Limits) -> Report {
+    match foreign::inspect(dir, limits) {
+        findings if findings.is_empty() => verify(dir, scrubber),
+        findings => Report { recordings: 0, skipped: 0, bytes: 0, findings },
+    }
 }
 
 /// Reads and judges every file below `dir`.

@@ -13,6 +13,8 @@ mod composition;
 mod expectations;
 mod files_and_streams;
 mod fixtures;
+#[cfg(unix)]
+mod github;
 mod interrupt;
 mod language;
 mod matrix;
