@@ -142,8 +142,7 @@ def compare(suite: str, out: pathlib.Path, explanations: runs.Explanations) -> i
     found: dict[tuple[str, str, str, str], list[str]] = collections.defaultdict(list)
     for key in sorted(here.keys() & there.keys()):
         trial, at, _ = key
-        # What fixtures ask that trials share is no trial's; trials that end differently are told above.
-        # A fixture is no trial; its requests count.
+        # Trials that end differently are told above. A fixture is no trial; its requests count.
         if trial in again or ours.get(trial, ("",))[0] != real.get(trial, ("",))[0]:
             continue
         differences = list(shape_differences(here[key], there[key]))

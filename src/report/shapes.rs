@@ -111,8 +111,8 @@ fn numbered<'a>(
     let mut numbers: BTreeMap<(String, String), usize> = BTreeMap::new();
     let mut last: BTreeMap<(&str, &str), Key> = BTreeMap::new();
     for exchange in exchanges {
-        // What fixtures ask that trials share is no trial's.
-        let Some(trial) = keys.get(exchange.id.as_str()) else { continue };
+        // A fixture that trials share is no trial; its requests count under its own id.
+        let trial = keys.get(exchange.id.as_str()).unwrap_or(&exchange.id);
         let same = (exchange.id.as_str(), exchange.path.as_str());
         if let (true, Some(key)) = (exchange.method == "GET", last.get(&same)) {
             found.insert(key.clone(), exchange);
@@ -212,6 +212,13 @@ mod tests {
         // Other queries are other requests.
         let two = [answered("a::x", "?a=1", 200, "{}"), answered("a::x", "?a=2", 200, "{}")];
         assert_eq!(differences([&two, &two, &[]]).1, Some(Tally { compared: 2, alike: 2 }));
+    }
+
+    #[test]
+    fn what_fixtures_ask_counts() {
+        let answer = |body| [answered("fixture f", "", 200, body)];
+        let (shown, _) = differences([&answer("{}"), &answer("[]"), &[]]);
+        assert_eq!(shown, ["GET /v1/x $: object | array | - (1, fixture f)"]);
     }
 
     #[test]
