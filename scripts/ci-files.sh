@@ -77,6 +77,7 @@ planted actionlint examples/ci/github.yml 'needs.plan.outputs.matrix' 'needs.pla
 planted actionlint .github/workflows/release.yml 'needs: \[build, image\]' 'needs: [build, imgae]' 'imgae'
 planted zizmor examples/ci/github.yml 'runner merge runs' 'runner merge runs ${{ github.head_ref }}' 'template-injection'
 planted zizmor .github/workflows/release.yml '@08c6903cd8c0fde910a37f88322edcfb5dd907a8' '@v5' 'unpinned-uses'
+planted zizmor .github/workflows/record.yml 'run: scripts/github/record.sh' 'run: echo ${{ inputs.suite }} \&\& scripts/github/record.sh' 'template-injection'
 planted github_schema .github/workflows/ci.yml 'timeout-minutes: 60' 'timeout: 60' 'timeout'
 planted gitlab_schema examples/ci/gitlab-ci.yml 'strategy: depend' 'strategy: wait' 'wait'
 planted kubernetes examples/ci/kubernetes.yaml 'completions: 4' 'completions: four' 'four'
