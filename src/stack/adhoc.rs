@@ -47,7 +47,7 @@ impl RunConfig {
             store: folder.map_or(StoreConfig::Memory, |folder| {
                 StoreConfig::File(PathBuf::from(folder).join("sql_store.db"))
             }),
-            configured: Configured::default(),
+            configured: Configured::read(&Value::Null, env),
             offline: env.contains_key(super::config::OFFLINE),
         })
     }

@@ -1,6 +1,7 @@
 //! The APIs and provider types that Llama Stack 0.3.0 knows, and which of them are served here.
 
 use super::remotes::{self, RemoteType};
+use super::sentences;
 
 /// An API that providers implement, with the provider types Llama Stack has for it.
 pub(crate) struct Api {
@@ -14,7 +15,7 @@ pub(crate) struct Api {
 pub(crate) static APIS: &[Api] = &[
     Api {
         name: "inference",
-        // Those that remotes.rs does not list: known to Llama Stack and not served here.
+        // Those that remotes.rs does not list. Of them sentence-transformers alone is served here, in some builds.
         provider_types: &[
             "inline::meta-reference",
             "inline::sentence-transformers",
@@ -99,10 +100,12 @@ pub(crate) static APIS: &[Api] = &[
 pub(crate) enum Known {
     /// Remote inference, served.
     Remote(&'static RemoteType),
-    /// A type of an API that is not served: listed, otherwise inert.
+    /// Not called over HTTP: its API knows what it does, if anything.
     Inert,
     /// Llama Stack has it; nothing here can stand in for it.
     NotServed,
+    /// Served in builds with this Cargo feature, which this one has not.
+    NotBuilt(&'static str),
     Unknown,
 }
 
@@ -120,6 +123,10 @@ impl Api {
             return Known::Remote(remote);
         }
         match (self.provider_types.contains(&provider_type), self.name) {
+            (true, "inference") if provider_type == sentences::TYPE => match sentences::BUILT {
+                true => Known::Inert,
+                false => Known::NotBuilt(sentences::FEATURE),
+            },
             (true, "inference") => Known::NotServed,
             (true, _) => Known::Inert,
             (false, _) => Known::Unknown,
@@ -137,7 +144,7 @@ impl Api {
     /// Every type a user may write for this API and have it work.
     pub(crate) fn usable_types(&self) -> Vec<&'static str> {
         match self.name {
-            "inference" => remotes::TYPES.iter().map(|remote| remote.name).collect(),
+            "inference" => remotes::TYPES.iter().map(|remote| remote.name).chain([sentences::TYPE]).collect(),
             _ => self.provider_types.to_vec(),
         }
     }

@@ -50,15 +50,22 @@ pub(crate) struct Configured {
     pub(crate) vector_stores: Map<String, Value>,
     /// Where uploaded files lie; none for a folder that ends with the stack.
     pub(crate) files_folder: Option<PathBuf>,
+    /// Where the models of `inline::sentence-transformers` lie.
+    pub(crate) sentence_models: Option<PathBuf>,
 }
 
 impl Configured {
-    fn read(config: &Value, env: &Env) -> Self {
+    /// What a configuration says, and the environment beside it.
+    pub(crate) fn read(config: &Value, env: &Env) -> Self {
         let section = |name: &str| config.get(name).and_then(Value::as_object).cloned().unwrap_or_default();
         Self {
             resources: section("registered_resources"),
             vector_stores: section("vector_stores"),
             files_folder: files_folder(config, env),
+            sentence_models: env
+                .get(super::sentences::FOLDER)
+                .filter(|folder| !folder.is_empty())
+                .map(PathBuf::from),
         }
     }
 

@@ -25,6 +25,8 @@ pub enum ConfigError {
     },
     /// A provider type that exists in Llama Stack and cannot run in this process.
     NotServed { place: String, provider_id: String, api: String, provider_type: String },
+    /// A provider type that only builds with this Cargo feature have.
+    NotBuilt { place: String, provider_id: String, provider_type: String, feature: &'static str },
     /// Two providers of one API with the same id.
     DuplicateProvider { place: String, provider_id: String },
     /// A provider that has no address.
@@ -93,6 +95,11 @@ impl fmt::Display for ConfigError {
                 f,
                 "{place}: provider `{provider_id}`: the in-process stack cannot run `{provider_type}` for the API \
                  `{api}`; remove it, or {INSTEAD}"
+            ),
+            Self::NotBuilt { place, provider_id, provider_type, feature } => write!(
+                f,
+                "{place}: provider `{provider_id}`: this build of runner has no `{provider_type}`; build one that has \
+                 it with `cargo build --features {feature}`, or {INSTEAD}"
             ),
             Self::DuplicateProvider { place, provider_id } => {
                 write!(

@@ -20,7 +20,7 @@ pub(crate) struct Provider {
 pub(crate) enum ProviderKind {
     /// Inference over HTTP.
     Remote { remote: &'static RemoteType, address: String },
-    /// Listed; its API is not served here.
+    /// Not called over HTTP: its API knows what it does, if anything.
     Inert,
 }
 
@@ -46,6 +46,9 @@ impl Provider {
             Known::NotServed => {
                 let api = api.name.to_owned();
                 return Err(ConfigError::NotServed { place, provider_id, api, provider_type });
+            }
+            Known::NotBuilt(feature) => {
+                return Err(ConfigError::NotBuilt { place, provider_id, provider_type, feature });
             }
             Known::Unknown => {
                 let nearest = catalog::nearest(&provider_type, api.usable_types()).map(str::to_owned);

@@ -61,6 +61,9 @@ impl Shared {
         mut params: Map<String, Value>,
     ) -> Result<Value, ApiError> {
         let id = params.get("model").and_then(Value::as_str).unwrap_or_default().to_owned();
+        if let Some(answer) = self.local_embeddings(&id, &params).await? {
+            return Ok(answer);
+        }
         let (model, remote) = self.model(&id, ModelKind::Embedding)?;
         refuse(remote, &params)?;
         // Without a format the OpenAI client asks for base64, to save space, and decodes it.
@@ -91,6 +94,46 @@ impl Shared {
             "model": model.identifier,
             "usage": usage(remote, &answer)?,
         }))
+    }
+}
+
+impl Shared {
+    /// The answer to a checked request when the model is one that is computed here.
+    async fn local_embeddings(
+        &self,
+        id: &str,
+        params: &Map<String, Value>,
+    ) -> Result<Option<Value>, ApiError> {
+        let model = self.models.get(id)?;
+        let Some(provider) = self.sentences.get(&model.provider_id) else { return Ok(None) };
+        self.must_be(&model, ModelKind::Embedding)?;
+        let texts: Vec<String> = match params.get("input") {
+            Some(Value::String(text)) => vec![text.clone()],
+            Some(Value::Array(texts)) => texts.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+            _ => Vec::new(),
+        };
+        if texts.is_empty() {
+            return Err(ApiError::Value("Empty list not supported".into()));
+        }
+        let base64 = params.get("encoding_format").is_some_and(|format| format == "base64");
+        let shown = |vector: &[f32]| -> Value {
+            if base64 {
+                let bytes: Vec<u8> = vector.iter().flat_map(|number| number.to_le_bytes()).collect();
+                return STANDARD.encode(bytes).into();
+            }
+            vector.iter().map(|number| f64::from(*number)).collect()
+        };
+        let vectors = provider.encode(&model.provider_resource_id, texts).await?;
+        let data = vectors.iter().enumerate().map(
+            |(index, vector)| json!({"object": "embedding", "embedding": shown(vector), "index": index}),
+        );
+        Ok(Some(json!({
+            "object": "list",
+            "data": data.collect::<Vec<_>>(),
+            "model": model.identifier,
+            // Upstream does not count here.
+            "usage": {"prompt_tokens": -1, "total_tokens": -1},
+        })))
     }
 }
 

@@ -20,6 +20,7 @@
 //! - Everything is stored in memory, and uploaded files in a temporary folder, unless `SQLITE_STORE_DIR` or
 //!   `FILES_STORAGE_DIR` is set. `inline::faiss` and `inline::sqlite-vec` share one index in SQLite.
 //! - Text is cut into chunks at nearly the places where Llama 3's tokenizer cuts it; see `vector::tokens`.
+//! - `inline::sentence-transformers` has the models that lie in a local folder and downloads none.
 //! - The `ranker` of a RAG query is used; upstream fails when it is given.
 //! - The addresses of Fireworks, Together, Anthropic and Gemini can be configured, and those of the web searches;
 //!   upstream's are fixed.
@@ -98,6 +99,7 @@ mod responses;
 mod routes;
 mod safety;
 mod scoring;
+mod sentences;
 mod shapes;
 mod shields;
 mod store;
@@ -140,6 +142,7 @@ use files::FileStore;
 use indexmap::IndexMap;
 use models::Models;
 use remotes::Dialect;
+use sentences::Sentences;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use store::Store;
@@ -157,6 +160,8 @@ struct Shared {
     apis: Vec<String>,
     providers: Vec<Provider>,
     remotes: IndexMap<String, Remote>,
+    /// The providers that compute embeddings here.
+    sentences: IndexMap<String, Sentences>,
     models: Models,
     store: Option<Store>,
     /// What the APIs keep.
@@ -237,12 +242,19 @@ impl Stack {
         let store = Store::open(&config.store).map_err(unopened)?;
         let documents = Documents::open(&config.store).map_err(unopened)?;
         let vectors = Vectors::open(&config.store).map_err(unopened)?;
+        let sentences = config
+            .providers
+            .iter()
+            .filter(|provider| provider.provider_type == sentences::TYPE)
+            .map(|provider| (provider.provider_id.clone(), Sentences::new(provider, &config.configured)))
+            .collect();
         let localfs = config.providers.iter().find(|provider| provider.api == "files");
         let files = FileStore::new(&config.configured, localfs.map(|provider| &provider.config));
         let shared = Shared {
             image_name: config.image_name,
             apis: config.apis,
             remotes,
+            sentences,
             models: Models::default(),
             store,
             documents,
@@ -332,6 +344,12 @@ impl Shared {
 
     /// Asks all providers at once; their answers are taken in the order of the configuration.
     async fn list_models(&self) {
+        for (id, sentences) in &self.sentences {
+            match sentences.list() {
+                Ok(listed) => self.models.add_listed(id, listed),
+                Err(cause) => self.warn(id, cause),
+            }
+        }
         let asked = self.remotes.values().map(|remote| async move {
             if remote.remote.dialect == Dialect::Ollama
                 && let Err(cause) = ollama::greet(remote).await

@@ -191,15 +191,19 @@ impl Shared {
             ));
         }
         let resource = input.provider_model_id.unwrap_or(input.model_id);
-        let Some(remote) = self.remotes.get(&input.provider_id) else {
-            return Err(ApiError::Value(format!("Provider `{}` not found", input.provider_id)));
+        let provider_id = input.provider_id;
+        let known = self.models.get(&format!("{provider_id}/{resource}")).is_ok();
+        let resource = match self.remotes.get(&provider_id) {
+            Some(remote) if !known => listing::available(remote, resource).await?,
+            Some(_) => resource,
+            // Whether it is there shows when it is called.
+            None if self.sentences.contains_key(&provider_id) => resource,
+            None => return Err(ApiError::Value(format!("Provider `{provider_id}` not found"))),
         };
-        let known = self.models.get(&format!("{}/{resource}", remote.id)).is_ok();
-        let resource = if known { resource } else { listing::available(remote, resource).await? };
         self.models.add(Model {
-            identifier: format!("{}/{resource}", remote.id),
+            identifier: format!("{provider_id}/{resource}"),
             provider_resource_id: resource,
-            provider_id: remote.id.clone(),
+            provider_id,
             kind: if input.embedding { ModelKind::Embedding } else { ModelKind::Llm },
             metadata: input.metadata,
             source: Source::Registered,
@@ -245,11 +249,13 @@ pub(crate) async fn register(
     let params = caller::body(&request_types::REGISTER_MODEL, &headers, body).await?;
     let text = |name: &str| params.get(name).and_then(Value::as_str).map(str::to_owned);
     let model_id = text("model_id").unwrap_or_default();
-    let provider_id = match (text("provider_id"), shared.remotes.len()) {
+    let providers: Vec<&str> =
+        shared.providers_of("inference").map(|provider| provider.provider_id.as_str()).collect();
+    let provider_id = match (text("provider_id"), providers.as_slice()) {
         (Some(id), _) => id,
-        (None, 1) => shared.remotes[0].id.clone(),
+        (None, [only]) => (*only).to_owned(),
         (None, _) => {
-            let ids: Value = shared.remotes.keys().map(|id| Value::from(id.as_str())).collect();
+            let ids = Value::from(providers);
             return Err(ApiError::Value(format!(
                 "Please specify a provider_id for model {model_id} since multiple providers are available: \
                  dict_keys({}).\n\nUse the provider_id as a prefix to disambiguate, e.g. 'provider_id/model_id'.",
