@@ -1,5 +1,6 @@
 //! JSON Schemas, compiled once and held against values. Nothing is fetched, nothing is read.
 
+use std::collections::HashMap;
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
@@ -10,11 +11,60 @@ use serde_json::Value;
 /// What a schema's references are relative to while it is compiled.
 const PLACE: &str = "schema:/";
 
-/// A compiled JSON Schema. `$ref` works within the schema only.
+/// A document with definitions of schemas. What it says is checked once, not once for each part of it.
+pub struct SchemaDocument {
+    json: Arc<Value>,
+    schemas: Arc<Schemas>,
+    parts: HashMap<String, Result<SchemaIndex, String>>,
+}
+
+impl SchemaDocument {
+    /// A document, of draft 2020-12 unless `$schema` says otherwise, and the JSON pointers of its parts that are schemas;
+    /// the empty one is the whole.
+    ///
+    /// # Errors
+    /// The reference in it that leads elsewhere.
+    pub fn new(json: Value, parts: impl IntoIterator<Item = String>) -> Result<Self, String> {
+        if let Some(away) = remote_reference(&json) {
+            return Err(format!("`$ref: {away}` leaves the schema; only local ones such as #/$defs/X work"));
+        }
+        let mut compiler = Compiler::new();
+        compiler.use_loader(Box::new(Nowhere));
+        compiler.add_resource(PLACE, json.clone()).map_err(|error| wrong(&error))?;
+        let mut schemas = Schemas::new();
+        let mut compile = |pointer: String| {
+            let part = compiler.compile(&format!("{PLACE}#{pointer}"), &mut schemas);
+            (pointer, part.map_err(|error| wrong(&error)))
+        };
+        let parts = parts.into_iter().map(&mut compile).collect();
+        Ok(Self { json: Arc::new(json), schemas: Arc::new(schemas), parts })
+    }
+
+    /// Whether a JSON pointer is one of the parts.
+    pub fn has(&self, pointer: &str) -> bool {
+        self.parts.contains_key(pointer)
+    }
+
+    /// One of the parts.
+    ///
+    /// # Errors
+    /// Why it is no schema, with the place in the document.
+    pub fn part(&self, pointer: &str) -> Result<SchemaRef, String> {
+        let index = self.parts.get(pointer).ok_or_else(|| format!("no schema at `{pointer}`"))?.clone()?;
+        Ok(SchemaRef {
+            source: (self.json.clone(), pointer.to_owned()),
+            schemas: self.schemas.clone(),
+            index,
+        })
+    }
+}
+
+/// A compiled JSON Schema. `$ref` works within its document only.
 #[derive(Clone)]
 pub struct SchemaRef {
-    schema: Arc<Value>,
-    compiled: Arc<(Schemas, SchemaIndex)>,
+    source: (Arc<Value>, String),
+    schemas: Arc<Schemas>,
+    index: SchemaIndex,
 }
 
 impl SchemaRef {
@@ -23,28 +73,13 @@ impl SchemaRef {
     /// # Errors
     /// Why it is no schema, with the place in it.
     pub fn compile(schema: Value) -> Result<Self, String> {
-        if let Some(away) = remote_reference(&schema) {
-            return Err(format!("`$ref: {away}` leaves the schema; only local ones such as #/$defs/X work"));
-        }
-        let mut compiler = Compiler::new();
-        compiler.use_loader(Box::new(Nowhere));
-        let mut schemas = Schemas::new();
-        let wrong = |error: &CompileError| format!("not a valid JSON Schema, {}", reason(error));
-        compiler.add_resource(PLACE, schema.clone()).map_err(|error| wrong(&error))?;
-        let index = compiler.compile(PLACE, &mut schemas).map_err(|error| wrong(&error))?;
-        Ok(Self { schema: Arc::new(schema), compiled: Arc::new((schemas, index)) })
-    }
-
-    /// The schema as written.
-    pub fn schema(&self) -> &Value {
-        &self.schema
+        SchemaDocument::new(schema, [String::new()])?.part("")
     }
 
     /// All violations, each as (JSON pointer into the value, message).
     pub fn violations(&self, value: &Value) -> Vec<(String, String)> {
-        let (schemas, index) = &*self.compiled;
         let mut found = Vec::new();
-        if let Err(error) = schemas.validate(value, *index) {
+        if let Err(error) = self.schemas.validate(value, self.index) {
             collect(&error, &mut found);
         }
         found
@@ -53,13 +88,13 @@ impl SchemaRef {
 
 impl PartialEq for SchemaRef {
     fn eq(&self, other: &Self) -> bool {
-        self.schema == other.schema
+        self.source == other.source
     }
 }
 
 impl fmt::Debug for SchemaRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("SchemaRef").field(&self.schema).finish()
+        f.debug_tuple("SchemaRef").field(&self.source).finish()
     }
 }
 
@@ -70,6 +105,10 @@ impl UrlLoader for Nowhere {
     fn load(&self, _: &str) -> Result<Value, Box<dyn Error>> {
         Err("nothing is read from elsewhere".into())
     }
+}
+
+fn wrong(error: &CompileError) -> String {
+    format!("not a valid JSON Schema, {}", reason(error))
 }
 
 fn reason(error: &CompileError) -> String {
@@ -139,6 +178,23 @@ mod tests {
         );
         assert!(refused(json!({"$schema": "file:///etc/passwd"})).contains("nothing is read from elsewhere"));
         insta::assert_snapshot!(refused(json!({"$ref": "#/$defs/none"})), @"not a valid JSON Schema, json-pointer in schema:/#/$defs/none not found");
+    }
+
+    #[test]
+    fn parts_of_a_document_are_schemas() {
+        let defs = json!({"n": {"type": "integer"}, "list": {"items": {"$ref": "#/$defs/n"}}});
+        let of = |json: Value, parts: &[&str]| {
+            SchemaDocument::new(json, parts.iter().map(|part| (*part).to_owned()))
+                .expect("stays within itself")
+        };
+        let document = of(json!({"$defs": defs, "type": "null"}), &["", "/$defs/list", "/$defs/none"]);
+        let list = document.part("/$defs/list").unwrap();
+        assert_eq!(list.violations(&json!([1])), []);
+        assert_eq!(list.violations(&json!(["x"])).len(), 1);
+        assert_eq!(document.part("").unwrap().violations(&json!([1])).len(), 1);
+        assert!(document.part("/$defs/none").is_err());
+        let wrong = of(json!({"$defs": {"n": {"type": "integr"}}}), &["/$defs/n"]);
+        assert!(wrong.part("/$defs/n").unwrap_err().contains("at /$defs/n/type"));
     }
 
     #[test]

@@ -39,7 +39,7 @@ mod value;
 pub use assemble::assemble;
 pub use error_shape::error_message;
 pub use evaluate::evaluate;
-pub use json_schema::SchemaRef;
+pub use json_schema::{SchemaDocument, SchemaRef};
 pub use keep::{Keep, take};
 pub use kinds::{Between, Check, ErrorIs, PathCheck, ProviderCall, StreamFormat, StreamIs, Terminal, Which};
 pub use matcher::Matcher;

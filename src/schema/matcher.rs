@@ -203,11 +203,10 @@ impl Decode for SchemaRef {
         if let Some(known) = COMPILED.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return Some(known.clone());
         }
-        let written = match &node.value {
+        let schema = match &node.value {
             NodeValue::Text(reference) => super::schema_file::read(reference, node, problems)?,
-            _ => node.to_json(),
+            _ => Self::compile(node.to_json()).map_err(|error| problems.push(node.problem(error))).ok()?,
         };
-        let schema = Self::compile(written).map_err(|error| problems.push(node.problem(error))).ok()?;
         COMPILED.lock().unwrap_or_else(PoisonError::into_inner).insert(key, schema.clone());
         Some(schema)
     }
