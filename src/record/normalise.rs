@@ -41,7 +41,7 @@ pub static NORMALISERS: [Normaliser; 7] = [
     },
     Normaliser {
         name: "rounded-floats",
-        version: 2,
+        version: 3,
         doing: "rounding floats to 5 places",
         apply: rules::rounded_floats,
     },
@@ -230,6 +230,8 @@ mod tests {
         assert_eq!(body_names(CHAT, long, short), Some(vec!["rounded-floats"]));
         assert_eq!(body_names(CHAT, json!({"t": 0.1234}), json!({"t": 0.1235})), None);
         assert_eq!(body_names(CHAT, json!("at 1.0.1234567"), json!("at 1.0.1234568")), None);
+        // Once the id is masked, this looks like a number; it is none.
+        assert_eq!(body_names(CHAT, json!("file_a0aa0a00.00.0000001"), json!("file_a0aa0a00.00.0")), None);
         assert_eq!(body_names(CHAT, json!({"t": 1.0}), json!({"t": 1})), None);
     }
 

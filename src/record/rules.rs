@@ -88,11 +88,11 @@ pub(crate) fn client_defaults(request: &mut WireRequest) {
 }
 
 /// As upstream's recorder: floats, and long decimals inside texts, to five places. What has several points is an
-/// address or a version.
+/// address or a version, and what follows a point may be the rest of one.
 pub(crate) fn rounded_floats(request: &mut WireRequest) {
-    static DECIMAL: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\d+\.[\d.]*\d").ok());
+    static DECIMAL: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\.?\d+\.[\d.]*\d").ok());
     fn rounded(decimal: &str) -> Option<String> {
-        decimal.split_once('.').filter(|(_, fraction)| fraction.len() > 5)?;
+        decimal.split_once('.').filter(|(whole, fraction)| !whole.is_empty() && fraction.len() > 5)?;
         let float = decimal.parse::<f64>().ok().filter(|float| float.is_finite())?;
         let text = format!("{float:.5}");
         let short = text.trim_end_matches('0');
