@@ -24,6 +24,7 @@ use super::vars::{FixtureNames, Vars};
 use crate::record::sha256_hex;
 use crate::schema::case::{Case, Client, Need, Row};
 use crate::schema::{CaseFile, Documents};
+use crate::source::parallel::in_parallel;
 use crate::source::project::Folder;
 use crate::source::{Located, Problem, Problems, Span};
 
@@ -78,14 +79,23 @@ pub fn build(
     let complete = documents.is_complete(Folder::TestCases);
     let lists = Lists::of(documents, settings, selection.today);
     let run = run_scope(settings);
-    let mut fixtures = fixture::Lowering::new(&run);
-    for file in &documents.cases {
+    let fixtures = fixture::Lowering::new(&run);
+    let expanded = in_parallel(&documents.cases, |file| {
+        let mut problems = Problems::default();
         let path = file_id(&file.span);
         let visible = Visible::new(&file.fixtures.0, &documents.fixtures);
-        for case in &file.cases {
-            let candidate = Candidate { file: &path, case: &case.name };
+        let of = |case| {
             let own = Own { path: &path, file, case, visible: &visible };
-            let found = expand(own, settings, selection, &run, &mut fixtures, &mut problems);
+            expand(own, settings, selection, &run, &fixtures, &mut problems)
+        };
+        let trials: Vec<Vec<TrialPlan>> = file.cases.iter().map(of).collect();
+        tree::cases(file, documents, &mut problems);
+        (path, trials, problems)
+    });
+    for (file, (path, found, more)) in documents.cases.iter().zip(expanded) {
+        problems.extend(more);
+        for (case, found) in file.cases.iter().zip(found) {
+            let candidate = Candidate { file: &path, case: &case.name };
             let in_suite = roots.holds(candidate);
             for mut trial in found {
                 known.insert(trial.id.clone());
@@ -106,7 +116,6 @@ pub fn build(
                 }
             }
         }
-        tree::cases(file, documents, &mut problems);
     }
     let parameters: Vec<&Parameter> = settings.params.iter().map(|(parameter, _)| parameter).collect();
     tree::params(documents, &parameters, &mut problems);
@@ -197,7 +206,7 @@ fn expand(
     settings: &Settings<'_>,
     selection: &Selection,
     run: &Scope,
-    fixtures: &mut fixture::Lowering<'_>,
+    fixtures: &fixture::Lowering<'_>,
     problems: &mut Problems,
 ) -> Vec<TrialPlan> {
     let Own { path, file, case, visible } = own;

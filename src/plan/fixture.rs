@@ -2,7 +2,7 @@
 //! earlier ones, and what each is.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -142,35 +142,40 @@ impl<'a> Visible<'a> {
 pub(super) struct Lowering<'r> {
     /// What every fixture knows of the run.
     run: &'r Scope,
-    shared: BTreeMap<String, Arc<FixturePlan>>,
+    shared: Mutex<BTreeMap<String, Arc<FixturePlan>>>,
 }
 
 impl<'r> Lowering<'r> {
     pub(super) fn new(run: &'r Scope) -> Self {
-        Self { run, shared: BTreeMap::new() }
+        Self { run, shared: Mutex::default() }
     }
 
     /// The fixtures of one case of a file; `names` are those that its trials know before anything ran.
     pub(super) fn of_case(
-        &mut self,
+        &self,
         file: &str,
         written: &[Written<'_>],
         names: &BTreeSet<String>,
         problems: &mut Problems,
     ) -> Vec<Arc<FixturePlan>> {
         let mut plans: Vec<Arc<FixturePlan>> = Vec::new();
+        if written.is_empty() {
+            return plans;
+        }
+        // Held throughout: two cases never lower the same fixture.
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         for one in written {
             let scope = one.scope();
             let id = match scope {
                 FixtureScope::Run => format!("fixture {}", one.name.value),
                 FixtureScope::Trial | FixtureScope::File => format!("{file}::fixture {}", one.name.value),
             };
-            let plan = match self.shared.get(&id) {
+            let plan = match shared.get(&id) {
                 Some(plan) if scope != FixtureScope::Trial => plan.clone(),
                 _ => {
                     let plan = Arc::new(self.lower(&id, *one, &plans, names, problems));
                     if scope != FixtureScope::Trial {
-                        self.shared.insert(id, plan.clone());
+                        shared.insert(id, plan.clone());
                     }
                     plan
                 }
