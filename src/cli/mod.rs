@@ -53,7 +53,7 @@ use crate::source::project::Project;
 /// The whole program.
 pub fn main(machine: &Machine) -> ExitStatus {
     install_panic_hook();
-    let loaded = Loaded::read(machine);
+    let loaded = if machine.serves() { Loaded::default() } else { Loaded::read(machine) };
     let command = args::command(&loaded.documents, &loaded.parameters);
     if let Some(shell) = completions::asked(machine) {
         return finish(completions::answer(shell, command, &loaded.documents, machine));
@@ -105,6 +105,7 @@ fn finish(result: Result<ExitStatus, String>) -> ExitStatus {
 }
 
 /// What was found on disk.
+#[derive(Default)]
 struct Loaded {
     project: Option<Project>,
     documents: Documents,
