@@ -27,9 +27,5 @@ if ! chromium >/dev/null; then
     apt-get update -qq >/dev/null
     apt-get install -qq -y --no-install-recommends chromium fonts-dejavu-core >/dev/null
 fi
-runner=${RUNNER_BIN:-}
-if [[ -z $runner ]]; then
-    cargo build --quiet --locked --bin runner
-    runner=${CARGO_TARGET_DIR:-target}/debug/runner
-fi
-exec python3 scripts/report-page/check.py "$@" "$(chromium)" "$(realpath "$runner")"
+source scripts/runner-bin.sh
+exec python3 scripts/report-page/check.py "$@" "$(chromium)" "$runner"
