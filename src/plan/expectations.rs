@@ -12,7 +12,7 @@ use crate::schema::Documents;
 use crate::schema::expectation::Listed;
 use crate::source::nearest::suggestion;
 use crate::source::project::Folder;
-use crate::source::{Problem, Problems};
+use crate::source::{Located, Problem, Problems};
 
 /// What a list says about its trials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,14 +60,12 @@ impl Lists {
         let setup = settings.setup.as_ref().map(|(setup, _)| setup.name.value.as_str());
         let mut lists = Self::default();
         for (kind, entry) in entries(documents) {
-            if !entry.setup.is_empty() && !entry.setup.iter().any(|name| Some(name.as_str()) == setup) {
+            if !is_for(entry, setup) {
                 continue;
             }
-            match &entry.until {
-                Some(last) if last.value < today => {
-                    lists.expired.push((entry.span.file_line(), last.value));
-                }
-                _ => lists.entries.push((kind, selectors(entry), rule(entry))),
+            match expired(entry, today) {
+                Some(last) => lists.expired.push((entry.span.file_line(), last.value)),
+                None => lists.entries.push((kind, selectors(entry), rule(entry))),
             }
         }
         lists
@@ -85,6 +83,16 @@ impl Lists {
         };
         (of(ListKind::XFail), of(ListKind::Quarantine))
     }
+}
+
+/// Whether an entry counts with a setup, or without one.
+fn is_for(entry: &Listed, setup: Option<&str>) -> bool {
+    entry.setup.is_empty() || entry.setup.iter().any(|name| Some(name.as_str()) == setup)
+}
+
+/// The last day of an entry, where that has passed.
+fn expired(entry: &Listed, today: Date) -> Option<&Located<Date>> {
+    entry.until.as_ref().filter(|last| last.value < today)
 }
 
 fn selectors(entry: &Listed) -> Vec<Selector> {
@@ -136,17 +144,13 @@ pub fn stale(
     problems: &mut Problems,
 ) {
     for (_, entry) in entries(documents) {
-        if let Some(last) = entry.until.as_ref().filter(|last| last.value < today) {
+        if let Some(last) = expired(entry, today) {
             let problem = last.problem(format!("this entry counted until {}, which has passed", last.value));
             problems.push(problem.help("remove the entry, or give it another day if the reason still holds"));
         }
-        let meant = |setup: &Option<String>| {
-            entry.setup.is_empty()
-                || setup.as_ref().is_some_and(|name| entry.setup.iter().any(|s| s.value == *name))
-        };
+        let of_setups = known.iter().filter(|(setup, _)| is_for(entry, setup.as_deref()));
         // Without any plan of these setups nothing can be said.
-        let ids: Vec<&String> =
-            known.iter().filter(|(setup, _)| meant(setup)).flat_map(|(_, ids)| ids).collect();
+        let ids: Vec<&String> = of_setups.flat_map(|(_, ids)| ids).collect();
         for text in entry.trials.iter().filter(|_| !ids.is_empty()) {
             let Ok(selector) = Selector::parse(text) else { continue };
             if ids.iter().any(|id| selector.matches_id(id)) {
