@@ -9,6 +9,7 @@ use super::check::{CheckArgs, SchemaArgs};
 use super::compare::CompareArgs;
 use super::completions::CompletionsArgs;
 use super::init::InitArgs;
+use super::machine::Machine;
 use super::man::ManArgs;
 use super::mutate::MutateArgs;
 use super::policies::{BudgetArgs, PolicyArgs};
@@ -289,6 +290,14 @@ pub(super) fn duration(text: &str) -> Result<std::time::Duration, String> {
 
 /// Subcommands that take the flags of a run.
 const WITH_PARAMETERS: [&str; 3] = ["explain", "mutate", "rerecord"];
+
+/// Subcommands that look at nothing in a project: reading it first would only take time.
+const ALONE: [&str; 7] = ["serve", "schema", "merge", "compare", "init", "completions", "man"];
+
+/// Whether the project has to be read, told by the first word: what the others may be depends on the project.
+pub(super) fn needs_project(machine: &Machine) -> bool {
+    !machine.argv.get(1).is_some_and(|first| ALONE.iter().any(|name| first == name))
+}
 
 /// The command without what a project adds to it.
 pub(super) fn bare() -> Command {

@@ -44,11 +44,6 @@ impl Machine {
         self.env.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
-    /// Whether this is `runner serve`, which needs no project, and whose start is waited for.
-    pub fn serves(&self) -> bool {
-        self.argv.get(1).is_some_and(|first| first == "serve")
-    }
-
     /// The value of `--root`, looked up before the arguments can be parsed: flags depend on the project.
     pub fn root_flag(&self) -> Option<PathBuf> {
         let mut args = self.argv.iter().skip(1);

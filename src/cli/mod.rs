@@ -53,7 +53,7 @@ use crate::source::project::Project;
 /// The whole program.
 pub fn main(machine: &Machine) -> ExitStatus {
     install_panic_hook();
-    let loaded = if machine.serves() { Loaded::default() } else { Loaded::read(machine) };
+    let loaded = if args::needs_project(machine) { Loaded::read(machine) } else { Loaded::default() };
     let command = args::command(&loaded.documents, &loaded.parameters);
     if let Some(shell) = completions::asked(machine) {
         return finish(completions::answer(shell, command, &loaded.documents, machine));
