@@ -60,14 +60,12 @@ faults in-process || failures=1
     # Fresh state, so that completions stored by an earlier run are not listed by this one.
     export SQLITE_STORE_DIR=$state
     source scripts/real-stack/env.sh
-    # Its MCP client (mcp 1.19) times out now and then where a connection is there at once; upstream's own recordings hold
-    # what came of it ("unhandled errors in a TaskGroup"). A trial that passes only at its second attempt is shown as flaky.
-    real=(--stack=llama-stack "--stack-config=server:$shared/real-stack/run.yaml" --retries 4)
+    real=(--stack=llama-stack "--stack-config=server:$shared/real-stack/run.yaml")
     status=0
     run llama-stack base real_stack --setup=ollama "${real[@]}" || status=1
     faults llama-stack "${real[@]}" || status=1
     for_responses "$state" "$shared/real-stack/run.yaml"
-    run llama-stack-responses responses real_stack --retries 4 "${responses_flags[@]}" || status=1
+    run llama-stack-responses responses real_stack "${responses_flags[@]}" || status=1
     exit "$status"
 ) || failures=1
 printf '\n== each test its own recordings\n'

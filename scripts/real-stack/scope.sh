@@ -26,9 +26,8 @@ run() {
     (
         export SQLITE_STORE_DIR=$out/state-$name
         source scripts/real-stack/env.sh
-        # Its MCP client loses a call now and then, as scripts/real-stack/check.sh says.
         for_responses "$out" "$RUNNER_SHARED/real-stack/run.yaml"
-        "$runner" --suite=responses --quiet --retries 4 "${responses_flags[@]}" --report "jsonl=$out/$name.jsonl" "$@" >"$out/$name.log"
+        "$runner" --suite=responses --quiet "${responses_flags[@]}" --report "jsonl=$out/$name.jsonl" "$@" >"$out/$name.log"
     ) || status=$?
     case $status in
         0 | 1 | 7) ;;

@@ -10,7 +10,7 @@ use super::exit::ExitStatus;
 use super::machine::Machine;
 use super::serve::usage;
 use super::signals::StopSignals;
-use crate::record::{self, Mode, ProviderUpstream, Proxy, ProxyOptions};
+use crate::record::{self, AfterAnswer, Mode, ProviderUpstream, Proxy, ProxyOptions};
 use crate::schema::StackDefinition;
 use crate::secret::Redactor;
 use crate::source::nearest::suggestion;
@@ -43,7 +43,7 @@ pub(super) fn serve(
     machine: &Machine,
     stacks: &[StackDefinition],
 ) -> Result<ExitStatus, String> {
-    let served = match served(args, &machine.env, stacks) {
+    let (served, after_answer) = match served(args, &machine.env, stacks) {
         Ok(served) => served,
         Err(message) => return usage(&message),
     };
@@ -67,6 +67,7 @@ pub(super) fn serve(
         port: args.port,
         replay_speed: args.replay_speed,
         policy,
+        after_answer,
     };
     let runtime = Runtime::new().map_err(|error| error.to_string())?;
     let mut signals = StopSignals::catch(&runtime)?;
@@ -109,11 +110,12 @@ fn lines(provider: &Served, proxy: &Proxy) -> Vec<String> {
     provider.exports.iter().map(line).collect()
 }
 
+/// What is served, and what the stack bears when a request of its is answered.
 fn served(
     args: &ProxyArgs,
     env: &BTreeMap<String, String>,
     stacks: &[StackDefinition],
-) -> Result<Vec<Served>, String> {
+) -> Result<(Vec<Served>, AfterAnswer), String> {
     let Some(name) = &args.stack else {
         let plain = |(name, url): &(String, String)| Served {
             name: name.clone(),
@@ -121,7 +123,7 @@ fn served(
             api_key: None,
             exports: Vec::new(),
         };
-        return Ok(args.providers.iter().map(plain).collect());
+        return Ok((args.providers.iter().map(plain).collect(), AfterAnswer::default()));
     };
     let stack = stacks.iter().find(|stack| stack.name.value == *name).ok_or_else(|| {
         let known: Vec<&str> = stacks.iter().map(|stack| stack.name.as_str()).collect();
@@ -137,7 +139,8 @@ fn served(
     } else {
         args.providers.clone()
     };
-    wanted.into_iter().map(|(name, url)| wired(stack, name, url, args.inference_mode, set)).collect()
+    let wired = |(name, url)| wired(stack, name, url, args.inference_mode, set);
+    Ok((wanted.into_iter().map(wired).collect::<Result<_, _>>()?, stack.keep_alive.into()))
 }
 
 /// A provider of a stack: its variable gets the path that the stack's default has, the upstream is what is before it.
@@ -205,7 +208,7 @@ mod tests {
         };
         let env = own(env).into_iter().collect();
         match served(&args, &env, &stacks.into_iter().collect::<Vec<_>>()) {
-            Ok(served) => {
+            Ok((served, _)) => {
                 let one = |s: &Served| {
                     let exports: Vec<_> = s
                         .exports

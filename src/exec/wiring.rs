@@ -47,6 +47,7 @@ pub(super) async fn start_proxy(
         port: 0,
         replay_speed: spec.replay_speed,
         policy: spec.policy.clone(),
+        after_answer: spec.stack.keep_alive.into(),
     };
     let proxy = record::start(options).await.map_err(SessionError::Recordings)?;
     match proxy.problems() {

@@ -108,6 +108,7 @@ mod tests {
             port: 0,
             replay_speed,
             policy: crate::record::Policy::default(),
+            after_answer: crate::record::AfterAnswer::default(),
         };
         start_stand_alone(options).await.unwrap()
     }
@@ -208,6 +209,7 @@ mod tests {
             port: 0,
             replay_speed,
             policy: crate::record::Policy::default(),
+            after_answer: crate::record::AfterAnswer::default(),
         };
         let running = crate::record::start(options.clone()).await.unwrap();
         assert_eq!(Client::new(&running).set_scope("a").await, Value::Null);

@@ -8,9 +8,36 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use axum::extract::connect_info::Connected;
+use axum::http::{HeaderValue, Response, header};
 use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
+
+/// What becomes of a client's connection when its request is answered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum AfterAnswer {
+    /// It is there for the next request.
+    #[default]
+    KeepOpen,
+    /// The answer announces that it ends. For stacks that drop OpenAI's client for Python with a connection open: garbage
+    /// collection closes the socket, and a task that the client's `__del__` leaves takes asyncio's watch off the
+    /// descriptor's number later. A connection that was given the number meanwhile never becomes ready, and fails after
+    /// its timeout (openai/openai-python#2440 is about that `__del__`).
+    Close,
+}
+
+impl From<Option<bool>> for AfterAnswer {
+    /// As a stack's definition says with `keep_alive`.
+    fn from(keep_alive: Option<bool>) -> Self {
+        if keep_alive == Some(false) { Self::Close } else { Self::KeepOpen }
+    }
+}
+
+/// Announces the end of the connection in an answer.
+pub(crate) async fn announce_end<B>(mut answer: Response<B>) -> Response<B> {
+    answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    answer
+}
 
 /// Accepts connections for a proxy.
 #[derive(Debug)]

@@ -43,6 +43,7 @@ async fn proxy(mode: Mode, dir: &Path, base_url: &str) -> Proxy {
         port: 0,
         replay_speed,
         policy: crate::record::Policy::default(),
+        after_answer: crate::record::AfterAnswer::default(),
     };
     start(options).await.unwrap()
 }

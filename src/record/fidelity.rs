@@ -216,6 +216,7 @@ async fn proxy(mode: Mode, dir: &Path, base_url: &str, replay_speed: ReplaySpeed
         port: 0,
         replay_speed,
         policy: crate::record::Policy::default(),
+        after_answer: crate::record::AfterAnswer::default(),
     };
     start(options).await.unwrap()
 }

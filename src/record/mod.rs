@@ -116,6 +116,7 @@ mod write;
 
 pub use calls::{CallResult, ProviderCall, Tokens};
 pub use catalogue::ScopeTier;
+pub use connection::AfterAnswer;
 pub use diff::{Change, Difference};
 pub use entry::{Entry, FileFormat};
 pub use fault::{Effect, Fault, Occurrence};

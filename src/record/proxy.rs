@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::middleware::map_response;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -14,7 +15,7 @@ use tokio::task::JoinHandle;
 use super::Mode;
 use super::admin;
 use super::calls::{CallLog, ProviderCall};
-use super::connection::{Breaker, Connections};
+use super::connection::{AfterAnswer, Breaker, Connections, announce_end};
 use super::forward::Forwarder;
 use super::pacing::ReplaySpeed;
 use super::policy::Policy;
@@ -47,6 +48,7 @@ pub struct ProxyOptions {
     pub replay_speed: ReplaySpeed,
     /// What may be forwarded, how fast and for whom.
     pub policy: Policy,
+    pub after_answer: AfterAnswer,
 }
 
 /// A provider and where it really is.
@@ -171,6 +173,10 @@ async fn launch(
         prepared: Requests::default(),
     });
     let providers = Router::new().fallback(handle).with_state(Arc::clone(&shared));
+    let providers = match options.after_answer {
+        AfterAnswer::KeepOpen => providers,
+        AfterAnswer::Close => providers.layer(map_response(announce_end)),
+    };
     let router = admin(&shared, options.mode, problems.len()).merge(providers);
     let (open, closed) = oneshot::channel::<()>();
     let service = router.into_make_service_with_connect_info::<Breaker>();

@@ -283,6 +283,7 @@ async fn no_seeded_secret_is_on_disk() {
         port: 0,
         replay_speed: crate::record::ReplaySpeed::FAST,
         policy: crate::record::Policy::default(),
+        after_answer: crate::record::AfterAnswer::default(),
     };
     let proxy = start(options).await.unwrap();
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -368,6 +369,7 @@ async fn a_masked_request_is_answered_with_the_secret_known_or_not() {
             port: 0,
             replay_speed: crate::record::ReplaySpeed::FAST,
             policy: crate::record::Policy::default(),
+            after_answer: crate::record::AfterAnswer::default(),
         })
     };
     let proxy = begin(Mode::Record, vec![secret.into()]).await.unwrap();

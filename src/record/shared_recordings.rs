@@ -160,6 +160,7 @@ async fn every_recording_is_served_over_http() {
         port: 0,
         replay_speed: crate::record::ReplaySpeed::FAST,
         policy: crate::record::Policy::default(),
+        after_answer: crate::record::AfterAnswer::default(),
     };
     let proxy = start(options).await.unwrap();
     let _ = rustls::crypto::ring::default_provider().install_default();

@@ -76,8 +76,8 @@ impl Seen {
     }
 }
 
-async fn proxy(mode: Mode, dir: &Path, base_url: &str) -> Proxy {
-    let options = ProxyOptions {
+fn options(mode: Mode, dir: &Path, base_url: &str) -> ProxyOptions {
+    ProxyOptions {
         mode,
         dir: dir.to_path_buf(),
         providers: vec![ProviderUpstream {
@@ -91,8 +91,12 @@ async fn proxy(mode: Mode, dir: &Path, base_url: &str) -> Proxy {
         port: 0,
         replay_speed: ReplaySpeed::FAST,
         policy: crate::record::Policy::default(),
-    };
-    start(options).await.unwrap()
+        after_answer: crate::record::AfterAnswer::default(),
+    }
+}
+
+async fn proxy(mode: Mode, dir: &Path, base_url: &str) -> Proxy {
+    start(options(mode, dir, base_url)).await.unwrap()
 }
 
 /// Nobody listens there.
@@ -440,25 +444,23 @@ async fn what_cannot_be_answered_says_why() {
 }
 
 #[tokio::test]
+async fn a_connection_ends_with_its_answer_where_the_stack_must_not_keep_it() {
+    let dir = setup();
+    for (keep_alive, announced) in [(None, None), (Some(true), None), (Some(false), Some("close"))] {
+        let options =
+            ProxyOptions { after_answer: keep_alive.into(), ..options(Mode::Replay, dir.path(), NOWHERE) };
+        let answer = ask(&start(options).await.unwrap(), "hi").await.unwrap();
+        let header = answer.headers().get("connection").map(|value| value.to_str().unwrap());
+        assert_eq!(header, announced, "keep_alive: {keep_alive:?}");
+    }
+}
+
+#[tokio::test]
 async fn bad_options_are_refused() {
     let dir = setup();
-    let mut options = ProxyOptions {
-        mode: Mode::Replay,
-        dir: dir.path().to_path_buf(),
-        providers: vec![ProviderUpstream {
-            name: "p".into(),
-            base_url: "localhost:80".into(),
-            api_key: None,
-        }],
-        setup: None,
-        secrets: vec![],
-        mask_hosts: vec![],
-        port: 0,
-        replay_speed: ReplaySpeed::FAST,
-        policy: crate::record::Policy::default(),
-    };
+    let mut options = options(Mode::Replay, dir.path(), "localhost:80");
     let message = start(options.clone()).await.unwrap_err().to_string();
-    assert!(message.contains("provider p: `localhost:80` is no http address"), "{message}");
+    assert!(message.contains("provider openai: `localhost:80` is no http address"), "{message}");
     options.providers[0] = ProviderUpstream { name: "a/b".into(), base_url: NOWHERE.into(), api_key: None };
     assert!(start(options.clone()).await.unwrap_err().to_string().contains("`a/b` cannot be used"));
     options.providers.clear();

@@ -20,6 +20,8 @@ record! {
         max_parallel: Option<Located<u64>>,
         /// Whether it passes a request's `traceparent` on to the provider requests that it causes.
         traceparent: Option<bool>,
+        /// False where the stack must not keep connections to providers open between requests.
+        keep_alive: Option<bool>,
         providers: Table<ProviderWiring>,
     }
 }
