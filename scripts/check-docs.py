@@ -17,7 +17,7 @@ import textwrap
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 FENCE = re.compile(r"^```yaml( plan)?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-FILE_COMMENT = re.compile(r"# ((?:(?:suites|setups|stacks|fixtures|expectations|schemas|test_cases)/[\w./-]+|ci_matrix)\.ya?ml)\n")
+FILE_COMMENT = re.compile(r"# ((?:(?:suites|setups|stacks|fixtures|expectations|schemas|shapes|test_cases)/[\w./-]+|ci_matrix)\.ya?ml)\n")
 
 
 def write_block(project: pathlib.Path, document: pathlib.Path, line: int, block: str, planned_only: bool) -> None:
@@ -78,6 +78,8 @@ def main() -> int:
         ok = run(project, runner, "--list") and run(
             project, runner, "--recording-dir", recordings, "-k", "not planned/", "--quiet"
         )
+        # The suite of the documentation is run by its name, with its contract.
+        ok = ok and run(project, runner, "--suite=checked", "--recording-dir", recordings, "--quiet")
         ok = ok and matrix_is_right(project, runner)
         print(f"{count} examples of {', '.join(d.name for d in documents)}: {'all right' if ok else 'NOT all right'}")
     return 0 if ok else 1

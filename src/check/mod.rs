@@ -14,6 +14,7 @@
 
 mod assemble;
 mod assemble_choices;
+mod contract;
 mod describe;
 mod error_shape;
 mod evaluate;
@@ -37,6 +38,7 @@ mod testing;
 mod value;
 
 pub use assemble::assemble;
+pub use contract::{Contract, Endpoint};
 pub use error_shape::error_message;
 pub use evaluate::evaluate;
 pub use json_schema::{SchemaDocument, SchemaRef};

@@ -118,6 +118,9 @@ pub(super) struct RunArgs {
     /// How `server:` starts a process: a definition in stacks/
     #[arg(long, value_name = "NAME", default_value = DEFAULT_STACK, help_heading = "Against")]
     pub stack: String,
+    /// Do not hold answers against the suite's contract
+    #[arg(long, help_heading = "Against")]
+    pub no_contract: bool,
 
     /// replay, record, record-if-missing or live [env: LLAMA_STACK_TEST_INFERENCE_MODE] [default: replay]
     #[arg(long, value_name = "MODE", value_parser = mode, help_heading = "Recordings")]

@@ -58,6 +58,12 @@ pub(super) fn check(args: &CheckArgs, machine: &Machine, loaded: &Loaded) -> Exi
     let (plans, known) = every_plan(loaded, &mut problems);
     expectations::stale(documents, &known, machine.today, &mut problems);
     lint::documents(documents, &loaded.parameters, &mut problems);
+    let project = loaded.project.as_ref();
+    for (project, suite) in
+        project.into_iter().flat_map(|project| documents.suites.iter().map(move |s| (project, s)))
+    {
+        super::contract(project, suite, &mut problems);
+    }
     let cases = documents.cases.iter().map(|file| file.cases.len()).sum();
     let checked = [
         (documents.suites.len(), "suite"),

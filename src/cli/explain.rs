@@ -54,6 +54,10 @@ pub(super) fn explain(options: &RunOptions, settings: &Settings<'_>, plan: &Plan
         Some((suite, origin)) => row("suite", suite.name.value.clone(), origin.to_string()),
         None => row("suite", "(none: all cases)".into(), "built in".into()),
     }
+    if let Some((suite, _)) = settings.suite.as_ref().filter(|(suite, _)| !suite.contract.is_empty()) {
+        let files: Vec<&str> = suite.contract.iter().map(|name| name.as_str()).collect();
+        row("contract", files.join(","), format!("suite {}", suite.name.value));
+    }
     match &settings.setup {
         Some((setup, origin)) => row("setup", setup.name.value.clone(), origin.to_string()),
         None => row("setup", "(none)".into(), "built in".into()),

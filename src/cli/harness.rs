@@ -10,7 +10,7 @@ use tokio::runtime::{Handle, Runtime};
 use super::exit::ExitStatus;
 use super::machine::Machine;
 use super::run::{self, Prepared};
-use super::{Loaded, args, prepare};
+use super::{Loaded, Purpose, args, prepare};
 use crate::exec::event::Failure;
 use crate::exec::session::Session;
 use crate::exec::{RunContext, libtest_trials};
@@ -72,7 +72,8 @@ fn plan(machine: Machine) -> Result<(Prepared<'static>, Plan), String> {
     let command = args::command(&loaded.documents, &loaded.parameters);
     let (cli, params) =
         args::parse(command, &loaded.parameters, &machine.argv).map_err(|error| error.to_string())?;
-    prepare(machine, project, loaded, &cli.run, params).map_err(|problems| problems.render(false))
+    prepare(machine, project, loaded, &cli.run, params, Purpose::Run)
+        .map_err(|problems| problems.render(false))
 }
 
 /// The stack, started by the first trial: listing starts nothing.

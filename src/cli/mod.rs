@@ -36,6 +36,8 @@ mod signals;
 pub use exit::ExitStatus;
 pub use machine::Machine;
 
+use std::sync::Arc;
+
 use args::{Action, ListFormat, RunArgs};
 use mutate::MutateArgs;
 use options::RunOptions;
@@ -43,10 +45,11 @@ use rerecord::RerecordArgs;
 
 use run::Prepared;
 
+use crate::check::Contract;
 use crate::plan::params::{self, Parameter};
 use crate::plan::{self, Plan, resolve};
 use crate::report::history::HistoryKeeper;
-use crate::schema::Documents;
+use crate::schema::{self, Documents, Suite};
 use crate::source::Problems;
 use crate::source::project::Project;
 
@@ -148,7 +151,7 @@ fn with_plan(
         anstream::eprintln!("{NO_PROJECT}");
         return Ok(ExitStatus::Usage);
     };
-    let (prepared, plan) = match prepare(machine, project, loaded, run_args, params) {
+    let (prepared, plan) = match prepare(machine, project, loaded, run_args, params, purpose) {
         Ok(prepared) => prepared,
         Err(problems) => {
             anstream::eprintln!("{}", problems.render(color));
@@ -195,6 +198,7 @@ fn prepare<'a>(
     loaded: &'a Loaded,
     run_args: &RunArgs,
     params: Vec<(String, String)>,
+    purpose: Purpose<'_>,
 ) -> Result<(Prepared<'a>, Plan), Problems> {
     let mut problems = loaded.problems.clone();
     let options = match RunOptions::resolve(run_args, params, machine, project) {
@@ -214,6 +218,9 @@ fn prepare<'a>(
             None
         }
     };
+    let runs = !matches!(purpose, Purpose::List(_) | Purpose::Explain);
+    let suite = settings.suite.as_ref().filter(|_| runs && !run_args.no_contract);
+    let contract = suite.and_then(|(suite, _)| contract(project, suite, &mut problems));
     match (stack, plan) {
         (Some(stack), Some(mut plan)) => {
             let occasion = again::occasion(&options, &settings);
@@ -222,11 +229,19 @@ fn prepare<'a>(
             let history = history.map(|dir| HistoryKeeper { dir, occasion });
             let oversight = options.policies.oversight(&settings, &plan);
             problems.extend(oversight.problems(&plan, options.mode.value));
-            problems
-                .or((Prepared { project, stack, options, settings, machine, oversight, history, note }, plan))
+            problems.or((
+                Prepared { project, stack, options, settings, machine, oversight, contract, history, note },
+                plan,
+            ))
         }
         _ => Err(problems),
     }
+}
+
+/// What a suite says that the target answers.
+fn contract(project: &Project, suite: &Suite, problems: &mut Problems) -> Option<Arc<Contract>> {
+    let files = schema::contract::read(project, &suite.contract, problems);
+    (!files.is_empty()).then(|| Arc::new(plan::contract(files, problems)))
 }
 
 /// A panic must not leave server processes behind.

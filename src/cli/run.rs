@@ -11,6 +11,7 @@ use super::machine::Machine;
 use super::options::RunOptions;
 use super::policies::Oversight;
 use super::signals::StopSignals;
+use crate::check::Contract;
 use crate::exec::event::{Event, Price, RunInfo, ShardInfo, Summary};
 use crate::exec::facts::Facts;
 use crate::exec::fixtures::Fixtures;
@@ -39,6 +40,8 @@ pub(super) struct Prepared<'a> {
     pub machine: &'a Machine,
     /// What is demanded of recordings, and who may make them.
     pub oversight: Oversight,
+    /// What every answer is held against; nothing where nothing is run.
+    pub contract: Option<Arc<Contract>>,
     /// Where results are kept for later runs.
     pub history: Option<HistoryKeeper>,
     /// What the user should know of the selection.
@@ -241,6 +244,7 @@ fn context(
             .recording_only(prepared.oversight.chosen.clone()),
         root: prepared.project.root.clone(),
         redactor,
+        contract: prepared.contract.clone(),
         timeout: prepared.options.timeout,
         retries: prepared.options.again.retries,
         retry_delay: prepared.options.again.retry_delay,

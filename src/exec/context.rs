@@ -1,6 +1,7 @@
 //! What every trial of a run shares.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use super::fixtures::Fixtures;
 use super::review::Demands;
 use super::trace::ExchangeLog;
 use super::traffic::Traffic;
+use crate::check::Contract;
 use crate::http::client::Transport;
 use crate::schema::case::TargetKind;
 use crate::secret::Redactor;
@@ -28,6 +30,8 @@ pub struct RunContext {
     /// The project's root, for files that cases upload.
     pub root: PathBuf,
     pub redactor: Redactor,
+    /// What every answer is held against.
+    pub contract: Option<Arc<Contract>>,
     /// For a trial that names no time-out of its own.
     pub timeout: Duration,
     pub retries: u32,

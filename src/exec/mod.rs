@@ -19,6 +19,7 @@ mod tap;
 pub mod trace;
 pub mod traffic;
 mod trial;
+mod verdict;
 mod wiring;
 
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::context::RunContext;
 use super::event::{Failure, FailureKind};
 use super::step::{self, StepContext, StepEnd};
+use super::verdict;
 use crate::http::HeaderMap;
 use crate::mcp;
 use crate::plan::expression::Scope;
@@ -40,6 +41,7 @@ pub(super) fn step_context<'a>(
         traffic: &context.traffic,
         trial: caller,
         servers,
+        contract: context.contract.as_deref(),
         tap: None,
         slot: None,
         exchanges: &context.exchanges,
@@ -101,7 +103,7 @@ pub(super) async fn clean(
             Err(_) => {
                 let title = format!("a cleanup step did not end within {}s", limit.as_secs_f64());
                 let failure = Failure::new(FailureKind::Fault, title);
-                problems.push(failure.at(&plan.span, step::EXCERPT_LINES));
+                problems.push(failure.at(&plan.span, verdict::EXCERPT_LINES));
             }
         }
     }

@@ -10,19 +10,14 @@ use super::request;
 use super::tap::{Slot, Tap};
 use super::trace::{Asked, ExchangeLog};
 use super::traffic::Traffic;
-use crate::check::{Check, Mismatch, Seen, evaluate, take};
+use super::verdict::{self, Exchange, failure};
+use crate::check::{Contract, Seen, evaluate};
 use crate::http::client::{Transport, TransportError};
-use crate::http::{BodyEnd, HeaderMap, Request, Response, curl};
+use crate::http::{BodyEnd, HeaderMap, curl};
 use crate::plan::expression::{Scope, truthy};
 use crate::plan::template::{FillError, Template};
-use crate::plan::trial::{KeepPlan, PollPlan, RequestPlan, StepPlan};
+use crate::plan::trial::{PollPlan, RequestPlan, StepPlan};
 use crate::schema::step::PollTimeout;
-use crate::source::{Located, Span};
-
-/// Lines of YAML shown with a failure.
-pub(super) const EXCERPT_LINES: usize = 8;
-/// Characters of an answer's body shown with a failure.
-const ANSWER_SHOWN: usize = 2000;
 
 /// What a step needs besides its plan.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +29,8 @@ pub(super) struct StepContext<'a> {
     pub trial: &'a str,
     /// What the MCP servers that the trial uses received.
     pub servers: &'a BTreeMap<String, crate::mcp::Log>,
+    /// What every answer is held against, besides what the step expects of it.
+    pub contract: Option<&'a Contract>,
     /// What answers pass through before they are judged.
     pub tap: Option<&'a Tap>,
     /// Which of the trial's exchanges this is, for the tap.
@@ -236,13 +233,6 @@ async fn once(plan: &StepPlan, scope: &mut Scope, context: StepContext<'_>) -> S
     attempt(plan, scope, context).await.0
 }
 
-/// A request with its answer.
-#[derive(Debug)]
-struct Exchange {
-    request: Request,
-    response: Response,
-}
-
 async fn attempt(
     plan: &StepPlan,
     scope: &mut Scope,
@@ -264,25 +254,9 @@ async fn attempt(
     let servers = context.servers.iter().zip(heard);
     let mcp: Vec<_> = servers.map(|((name, log), from)| (name.clone(), log.since(from))).collect();
     let seen = Seen::new(exchange.as_ref().map(|e| &e.response), &calls).with_mcp(&mcp);
-    let mut failures = keep(plan, scope, &seen, exchange.as_ref(), context);
-    for check in &plan.expect {
-        failures.extend(judge(check, plan, scope, &seen, exchange.as_ref(), context));
-    }
-    let end = if failures.is_empty() { StepEnd::Passed } else { StepEnd::Failed(readable(failures)) };
+    let failures = verdict::failures(plan, scope, &seen, exchange.as_ref(), context);
+    let end = if failures.is_empty() { StepEnd::Passed } else { StepEnd::Failed(failures) };
     (end, exchange)
-}
-
-/// The exchange is shown once, with the first failure. A name that is undefined because keeping it failed is no
-/// news.
-fn readable(mut failures: Vec<Failure>) -> Vec<Failure> {
-    if failures.iter().any(|f| f.kind != FailureKind::Template) {
-        failures.retain(|f| f.kind != FailureKind::Template);
-    }
-    for follower in failures.iter_mut().skip(1) {
-        follower.curl = None;
-        follower.answer = None;
-    }
-    failures
 }
 
 async fn exchanged(
@@ -323,101 +297,14 @@ async fn exchanged(
     }
 }
 
-/// Takes what the step keeps. When nothing can be taken the expectations are judged all the same, so that the
-/// reader sees a wrong status and not only a missing field.
-fn keep(
-    plan: &StepPlan,
-    scope: &mut Scope,
-    seen: &Seen<'_>,
-    exchange: Option<&Exchange>,
-    context: StepContext<'_>,
-) -> Vec<Failure> {
-    let mut failures = Vec::new();
-    for (name, keep) in &plan.keep {
-        let value = match &keep.value {
-            KeepPlan::Take(what) => take(what, seen).map_err(|mismatch| {
-                let title = format!("`{name}` cannot be kept: {}", headline(&mismatch));
-                failure(FailureKind::Mismatch, title, mismatch.detail, &keep.span, exchange, plan, context)
-            }),
-            KeepPlan::Value(template) => template.fill(scope).map_err(|error| Failure::template(&error)),
-            KeepPlan::File(path, form) => {
-                request::file_value(path, *form, context.root).map_err(|error| Failure::template(&error))
-            }
-        };
-        match value {
-            Ok(value) => _ = scope.insert(name.clone(), value),
-            Err(failure) => failures.push(failure),
-        }
-    }
-    failures
-}
-
-fn judge(
-    check: &Located<Check<Template>>,
-    plan: &StepPlan,
-    scope: &Scope,
-    seen: &Seen<'_>,
-    exchange: Option<&Exchange>,
-    context: StepContext<'_>,
-) -> Vec<Failure> {
-    let filled = match check.try_map(&mut |template: &Template| template.fill(scope)) {
-        Ok(filled) => filled,
-        Err(error) => return vec![Failure::template(&error)],
-    };
-    // A condition counts as pytest's `assert` counts it.
-    let filled = match filled {
-        Check::Assert(value) => Check::Assert(Value::Bool(truthy(&value))),
-        other => other,
-    };
-    let Err(mismatches) = evaluate(&filled, seen) else { return Vec::new() };
-    mismatches
-        .into_iter()
-        .map(|mismatch| {
-            let title = headline(&mismatch);
-            failure(FailureKind::Mismatch, title, mismatch.detail, &check.span, exchange, plan, context)
-        })
-        .collect()
-}
-
-fn headline(mismatch: &Mismatch) -> String {
-    format!("{}: expected {}, got {}", mismatch.what, mismatch.expected, mismatch.actual)
-}
-
-fn failure(
-    kind: FailureKind,
-    title: String,
-    detail: Option<String>,
-    span: &Span,
-    exchange: Option<&Exchange>,
-    plan: &StepPlan,
-    context: StepContext<'_>,
-) -> Failure {
-    // A check's own place may be inside an anchor; the excerpt shows where it is written.
-    let shown = if span.end > span.start || span.start > 0 { span } else { &plan.span };
-    Failure {
-        detail,
-        curl: exchange.map(|e| curl::command(&e.request, context.transport.base())),
-        answer: exchange.map(|e| answer(&e.response)),
-        ..Failure::new(kind, title).at(shown, EXCERPT_LINES)
-    }
-}
-
-fn answer(response: &Response) -> String {
-    let body = String::from_utf8_lossy(&response.body);
-    let shown = match body.char_indices().nth(ANSWER_SHOWN) {
-        Some((cut, _)) => format!("{}… ({} bytes in all)", &body[..cut], response.body.len()),
-        None => body.into_owned(),
-    };
-    format!("HTTP {} {}\n{}", response.status, response.media_type(), shown.trim_end())
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::plan::trial::BodyPlan;
-    use crate::source::{Problems, SourceFile};
+    use crate::check::Check;
+    use crate::plan::trial::{BodyPlan, KeepPlan};
+    use crate::source::{Located, Problems, SourceFile, Span};
 
     fn scope(value: Value) -> Scope {
         let Value::Object(scope) = value else { panic!("not an object") };
@@ -482,6 +369,7 @@ mod tests {
             traffic: &traffic,
             trial: "t",
             servers: &BTreeMap::new(),
+            contract: None,
             tap: None,
             slot: None,
             exchanges: &ExchangeLog::default(),

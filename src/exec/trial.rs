@@ -7,9 +7,9 @@ use super::event::{Event, Failure, FailureKind, Listed, Outcome, TrialReport, to
 use super::expectation::Expectation;
 use super::fixtures::{self, Given};
 use super::stage::{self, StageEnd};
-use super::step::{self, StepContext};
+use super::step::StepContext;
 use super::tap::Tap;
-use super::{request, rules};
+use super::{request, rules, verdict};
 use crate::http::HeaderMap;
 use crate::plan::template::FillError;
 use crate::plan::trial::TrialPlan;
@@ -230,7 +230,7 @@ async fn steps(
             let title = format!("the trial did not end within {}s; it was at this step", limit.as_secs_f64());
             let failure = Failure::new(FailureKind::Mismatch, title);
             Outcome::Failed(vec![match trial.case.steps.get(index) {
-                Some(step) => failure.at(&step.span, step::EXCERPT_LINES),
+                Some(step) => failure.at(&step.span, verdict::EXCERPT_LINES),
                 None => failure.at(&trial.case.span, 0),
             }])
         }

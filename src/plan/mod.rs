@@ -5,6 +5,7 @@
 
 pub mod build;
 pub mod ci;
+mod contract;
 pub mod expectations;
 pub mod expression;
 mod fault;
@@ -23,5 +24,6 @@ pub mod trial;
 mod vars;
 
 pub use build::{Plan, Selection, build};
+pub use contract::contract;
 pub use resolve::{Inputs, Settings};
 pub use trial::TrialPlan;

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::shape::document;
-use super::{CaseFile, ExpectationFile, FixtureFile, Setup, StackDefinition, Suite};
+use super::{CaseFile, ContractFile, ExpectationFile, FixtureFile, Setup, StackDefinition, Suite};
 use crate::source::project::Folder;
 
 /// What a file holds, by the folder it lies in.
@@ -15,11 +15,12 @@ pub enum FileKind {
     Setup,
     Stack,
     Expectation,
+    Contract,
 }
 
 impl FileKind {
-    pub const ALL: [Self; 6] =
-        [Self::Case, Self::Fixture, Self::Suite, Self::Setup, Self::Stack, Self::Expectation];
+    pub const ALL: [Self; 7] =
+        [Self::Case, Self::Fixture, Self::Suite, Self::Setup, Self::Stack, Self::Expectation, Self::Contract];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -29,6 +30,7 @@ impl FileKind {
             Self::Setup => "setup",
             Self::Stack => "stack",
             Self::Expectation => "expectation",
+            Self::Contract => "contract",
         }
     }
 
@@ -46,6 +48,7 @@ impl FileKind {
             Self::Setup => Folder::Setups,
             Self::Stack => Folder::Stacks,
             Self::Expectation => Folder::Expectations,
+            Self::Contract => Folder::Shapes,
         }
     }
 
@@ -58,6 +61,7 @@ impl FileKind {
             Self::Setup => document::<Setup>("A setup"),
             Self::Stack => document::<StackDefinition>("A stack"),
             Self::Expectation => document::<ExpectationFile>("Lists of trials whose failures are known"),
+            Self::Contract => document::<ContractFile>("What a target answers at its endpoints"),
         }
     }
 }

@@ -199,12 +199,22 @@ static COMPILED: LazyLock<Mutex<HashMap<(PathBuf, String), SchemaRef>>> = LazyLo
 impl Decode for SchemaRef {
     const EXPECTED: &'static str = "a JSON Schema, or the path of one";
     fn decode(node: &Node, problems: &mut Problems) -> Option<Self> {
-        let key = (node.span.file.root.clone(), node.to_json().to_string());
+        // Without a path it is in the file that it stands in.
+        let here = match &node.value {
+            NodeValue::Text(text) if text.starts_with('#') => {
+                Some(format!("{}{text}", node.span.file.path.display()))
+            }
+            _ => None,
+        };
+        let written = here.clone().unwrap_or_else(|| node.to_json().to_string());
+        let key = (node.span.file.root.clone(), written);
         if let Some(known) = COMPILED.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return Some(known.clone());
         }
         let schema = match &node.value {
-            NodeValue::Text(reference) => super::schema_file::read(reference, node, problems)?,
+            NodeValue::Text(reference) => {
+                super::schema_file::read(here.as_ref().unwrap_or(reference), node, problems)?
+            }
             _ => Self::compile(node.to_json()).map_err(|error| problems.push(node.problem(error))).ok()?,
         };
         COMPILED.lock().unwrap_or_else(PoisonError::into_inner).insert(key, schema.clone());

@@ -3,6 +3,7 @@
 pub mod case;
 pub mod check;
 pub mod ci;
+pub mod contract;
 pub mod decode;
 pub mod expectation;
 pub mod fault;
@@ -17,10 +18,11 @@ pub mod stack;
 pub mod step;
 pub mod suite;
 
-use std::path::Path;
+use std::path::{Component, Path};
 use std::sync::Arc;
 
 pub use case::{Case, CaseFile};
+pub use contract::ContractFile;
 pub use expectation::ExpectationFile;
 pub use fault::Fault;
 pub use fixture::FixtureFile;
@@ -200,11 +202,14 @@ pub fn parse<T: Decode>(file: &Arc<SourceFile>, problems: &mut Problems) -> Opti
 }
 
 /// A path that leaves the project is another mistake, found later.
-fn is_missing(root: &std::path::Path, path: &str) -> bool {
-    let below = std::path::Path::new(path)
-        .components()
-        .all(|part| matches!(part, std::path::Component::Normal(_) | std::path::Component::CurDir));
-    below && !root.join(path).is_file()
+fn is_missing(root: &Path, path: &str) -> bool {
+    !leaves_project(path) && !root.join(path).is_file()
+}
+
+/// Whether a path from the project's root may lead out of it.
+fn leaves_project(path: &str) -> bool {
+    let stays = |part| matches!(part, Component::Normal(_) | Component::CurDir);
+    !Path::new(path).components().all(stays)
 }
 
 /// `runner` itself can serve in every project; one of its own may define it otherwise.

@@ -1,7 +1,7 @@
 //! A JSON Schema that stands in a file of the project, as `schemas/chat.json#/$defs/Chunk`.
 
 use std::collections::HashMap;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 
 use serde_json::{Map, Value};
@@ -54,8 +54,7 @@ fn compiled(schema: Result<SchemaRef, String>, node: &Node, problems: &mut Probl
 }
 
 fn document(path: &str, node: &Node, problems: &mut Problems) -> Option<Arc<Document>> {
-    let leaves = |part: Component<'_>| !matches!(part, Component::Normal(_) | Component::CurDir);
-    if Path::new(path).components().any(leaves) {
+    if super::leaves_project(path) {
         let problem = node.problem("this path leaves the project");
         problems.push(problem.help("paths are relative to the project's root, without `..`"));
         return None;

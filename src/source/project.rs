@@ -17,6 +17,8 @@ pub enum Folder {
     Fixtures,
     TestCases,
     Expectations,
+    /// Read where a suite or a case names a file of it.
+    Shapes,
 }
 
 impl Folder {
@@ -28,6 +30,7 @@ impl Folder {
             Self::Fixtures => "fixtures",
             Self::TestCases => "test_cases",
             Self::Expectations => "expectations",
+            Self::Shapes => "shapes",
         }
     }
 }

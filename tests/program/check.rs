@@ -19,7 +19,7 @@ fn planted() -> PathBuf {
 /// Every YAML file of the tree, from its root, with its text.
 fn files() -> Vec<(String, String)> {
     let mut found = Vec::new();
-    for folder in ["expectations", "setups", "stacks", "suites", "test_cases"] {
+    for folder in ["expectations", "setups", "shapes", "stacks", "suites", "test_cases"] {
         for entry in std::fs::read_dir(planted().join(folder)).expect("reads") {
             let path = entry.expect("reads").path();
             let name = path.file_name().expect("has a name").to_string_lossy().into_owned();

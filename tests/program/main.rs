@@ -9,7 +9,9 @@ mod bad_usage;
 mod bad_yaml;
 mod check;
 mod compare;
+
 mod composition;
+mod contract;
 mod expectations;
 mod files_and_streams;
 mod fixtures;
