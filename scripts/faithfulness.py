@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """How like a real Llama Stack 0.3.0 the in-process stack is: the same suites over the same recordings.
 
-    faithfulness.py [--suite base|responses ...] [--out DIR] [--reuse] [SELECTOR ...]
+    faithfulness.py [--only base|responses|llama-cpp ...] [--out DIR] [--reuse] [SELECTOR ...]
 
-Runs each suite in process and against Python's Llama Stack (scripts/real-stack), with `--report jsonl` and
+Runs each suite in process and against Python's Llama Stack (scripts/real-stack): base and responses over upstream's
+recordings, and base with the setup llama-cpp over this repository's; with `--report jsonl` and
 `--report exchanges`, and prints for every endpoint how many answers were compared and where they differ: status,
 names and types of fields, order of a stream's events. What the answers say is not compared. A trial must end alike on
 both sides. Every difference needs a line in scripts/faithfulness.tsv: `outcome TRIAL` or `shape METHOD ENDPOINT PLACE`,
@@ -27,21 +28,57 @@ import runs
 from runs import ROOT, unusable
 
 SHARED = pathlib.Path(os.environ.get("RUNNER_SHARED") or ROOT.parent / "shared").resolve()
-# Where the recordings of `responses` have Ollama's models, of which one is the default for vector stores.
-FLAGS = {"base": ["--setup=ollama"], "responses": ["--setup=gpt", "--env=OLLAMA_URL=http://0.0.0.0:11434"]}
+UPSTREAM = SHARED / "recordings/llama-stack-0.3.0"
 LEAST_ALIKE = 0.97
+# Where the recordings of `responses` have Ollama's models, of which one is the default for vector stores.
+FLAGS = {
+    "base": ["--suite=base", "--setup=ollama", f"--recording-dir={UPSTREAM}"],
+    "responses": ["--suite=responses", "--setup=gpt", "--env=OLLAMA_URL=http://0.0.0.0:11434", f"--recording-dir={UPSTREAM}"],
+    "llama-cpp": ["--suite=base", "--setup=llama-cpp", f"--recording-dir={ROOT / 'recordings'}"],
+}
+# One model of llama.cpp's server chats and embeds. Llama Stack has a model do one or the other, so that there it is a model
+# of two providers, which reach the same server.
+EMBEDDER = "embedder"
+EMBEDDING_MODEL = "smollm2-135m"
 
 
-def run(side: str, suite: str, out: pathlib.Path, selectors: list[str]) -> None:
+def provider(name: str) -> str:
+    return f'  - {{provider_id: {name}, provider_type: "remote::openai", config: {{api_key: none, base_url: "${{env.LLAMA_CPP_URL}}"}}}}\n'
+
+
+def real_stack(name: str, out: pathlib.Path) -> list[str]:
+    """How the real one is started."""
+    original = SHARED / "real-stack/run.yaml"
+    if name != "llama-cpp":
+        return ["--stack=llama-stack", f"--stack-config=server:{original}"]
+    before, rest = original.read_text(encoding="utf-8").split("  inference:\n", 1)
+    after = rest[rest.index("  vector_io:\n") :]
+    text = f"{before}  inference:\n{provider('llama-cpp')}{provider(EMBEDDER)}{after}"
+    model = f"model_id: {EMBEDDING_MODEL}, provider_id: {EMBEDDER}"
+    replaced = {
+        "  models: []\n": f"  models: [{{{model}, model_type: embedding, metadata: {{embedding_dimension: 576}}}}]\n",
+        'default_embedding_model: {provider_id: ollama, model_id: "all-minilm:l6-v2"}': f"default_embedding_model: {{{model}}}",
+    }
+    for written, wanted in replaced.items():
+        if written not in text:
+            unusable(f"{original} has no line `{written.strip()}` any more")
+        text = text.replace(written, wanted)
+    config = out / "llama-cpp.yaml"
+    config.write_text(text, encoding="utf-8")
+    embedder = [f"--embedding-model={EMBEDDER}/{EMBEDDING_MODEL}", f"--env=DEFAULT_EMBEDDING_PROVIDER={EMBEDDER}"]
+    return ["--stack=llama-stack", f"--stack-config=server:{config}", "--env=SAFETY_MODEL=", *embedder]
+
+
+def run(side: str, name: str, out: pathlib.Path, selectors: list[str]) -> None:
     runner = os.environ.get("RUNNER_BIN") or str(ROOT / "target/debug/runner")
-    command = [runner, f"--suite={suite}", *FLAGS[suite], "--quiet", "--inference-mode=replay"]
-    command += [f"--report=jsonl={out / f'{suite}-{side}.jsonl'}", f"--report=exchanges={out / f'{suite}-{side}.exchanges'}"]
+    command = [runner, *FLAGS[name], "--quiet", "--inference-mode=replay"]
+    command += [f"--report=jsonl={out / f'{name}-{side}.jsonl'}", f"--report=exchanges={out / f'{name}-{side}.exchanges'}"]
     command += selectors
-    env = {k: v for k, v in os.environ.items() if k != "LLAMA_STACK_CONFIG"}
-    env |= {"LLAMA_STACK_TEST_RECORDING_DIR": str(SHARED / "recordings/llama-stack-0.3.0"), "RUNNER_SHARED": str(SHARED)}
+    env = {k: v for k, v in os.environ.items() if k not in ("LLAMA_STACK_CONFIG", "LLAMA_STACK_TEST_RECORDING_DIR")}
+    env |= {"RUNNER_SHARED": str(SHARED)}
     with tempfile.TemporaryDirectory() as state:
         if side == "real":
-            command += ["--stack=llama-stack", f"--stack-config=server:{SHARED / 'real-stack/run.yaml'}"]
+            command += real_stack(name, out)
             # Fresh state, so that what an earlier run stored is not listed by this one.
             env |= {"SQLITE_STORE_DIR": state, "FILES_STORAGE_DIR": f"{state}/files"}
             command = ["bash", "-c", 'source scripts/real-stack/env.sh && exec "$@"', "faithfulness", *command]
@@ -50,8 +87,13 @@ def run(side: str, suite: str, out: pathlib.Path, selectors: list[str]) -> None:
         unusable(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout[-2000:]}")
 
 
+def ours(trial: str) -> str:
+    """The id of a trial as it is in process."""
+    return trial.replace(f"emb={EMBEDDER}/", "emb=llama-cpp/")
+
+
 def outcomes(path: pathlib.Path) -> dict[str, tuple[str, str]]:
-    return {trial.id: (trial.outcome, trial.reason) for trial in runs.trials(path)}
+    return {ours(trial.id): (trial.outcome, trial.reason) for trial in runs.trials(path)}
 
 
 def is_literal(segment: str) -> bool:
@@ -77,6 +119,7 @@ def exchanges(path: pathlib.Path) -> dict[Key, dict]:
     numbers: dict[tuple[str, str], int] = collections.Counter()
     last: dict[tuple[str, str, str], Key] = {}
     for line in runs.events(path, "exchange"):
+        line["id"] = ours(line["id"])
         at = endpoint(line["method"], line["path"])
         same = (line["id"], line["method"], line["path"])
         if line["method"] == "GET" and same in last:
@@ -116,16 +159,16 @@ def compare(suite: str, out: pathlib.Path, explanations: runs.Explanations) -> i
     for path in (out / f"{suite}-{side}.{kind}" for side in ("ours", "real") for kind in ("jsonl", "exchanges")):
         if not path.exists():
             unusable(f"{path} is not there; run without --reuse")
-    ours, real = (outcomes(out / f"{suite}-{side}.jsonl") for side in ("ours", "real"))
+    in_process, real = (outcomes(out / f"{suite}-{side}.jsonl") for side in ("ours", "real"))
     unexplained = 0
-    print(f"\n== suite {suite}: {len(ours)} trials in process, {len(real)} against Llama Stack 0.3.0")
-    counts = collections.Counter((ours.get(i, ("absent", ""))[0], real.get(i, ("absent", ""))[0]) for i in ours | real)
+    print(f"\n== {suite}: {len(in_process)} trials in process, {len(real)} against Llama Stack 0.3.0")
+    counts = collections.Counter((in_process.get(i, ("absent", ""))[0], real.get(i, ("absent", ""))[0]) for i in in_process | real)
     for (here, there), count in sorted(counts.items()):
         print(f"{count:6}  {here} in process, {there} there")
     alike = sum(count for (here, there), count in counts.items() if here == there)
     total = sum(counts.values())
-    for trial in sorted(ours | real):
-        here, there = ours.get(trial, ("absent", "")), real.get(trial, ("absent", ""))
+    for trial in sorted(in_process | real):
+        here, there = in_process.get(trial, ("absent", "")), real.get(trial, ("absent", ""))
         if here[0] != there[0]:
             reason = explanations.reason(f"outcome {trial}")
             unexplained += reason is None
@@ -134,7 +177,7 @@ def compare(suite: str, out: pathlib.Path, explanations: runs.Explanations) -> i
     print(f"{alike} of {total} trials end alike ({alike / total:.1%})" if total else "no trials")
 
     here, there = (exchanges(out / f"{suite}-{side}.exchanges") for side in ("ours", "real"))
-    again = {e["id"] for e in runs.events(out / f"{suite}-real.jsonl", "trial_finished") if e["attempts"] > 1}
+    again = {ours(e["id"]) for e in runs.events(out / f"{suite}-real.jsonl", "trial_finished") if e["attempts"] > 1}
     for trial in sorted(again):
         print(f"  needed another attempt there, so that its answers are not compared: {trial}")
     table: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
@@ -142,7 +185,7 @@ def compare(suite: str, out: pathlib.Path, explanations: runs.Explanations) -> i
     for key in sorted(here.keys() & there.keys()):
         trial, at, _ = key
         # Trials that end differently are told above. A fixture is no trial; its requests count.
-        if trial in again or ours.get(trial, ("",))[0] != real.get(trial, ("",))[0]:
+        if trial in again or in_process.get(trial, ("",))[0] != real.get(trial, ("",))[0]:
             continue
         differences = list(shape_differences(here[key], there[key]))
         table[at]["compared"] += 1
@@ -167,19 +210,19 @@ def compare(suite: str, out: pathlib.Path, explanations: runs.Explanations) -> i
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("selectors", nargs="*", help="folders, files or cases; all of the suite unless given")
-    parser.add_argument("--suite", action="append", choices=sorted(FLAGS), help="base and responses unless given")
+    parser.add_argument("--only", action="append", choices=sorted(FLAGS), help="all of them unless given")
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "target/faithfulness")
     parser.add_argument("--reuse", action="store_true", help="compare what the last runs left")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     explanations = runs.Explanations(ROOT / "scripts/faithfulness.tsv")
     unexplained = 0
-    for suite in options.suite or FLAGS:
+    for suite in options.only or FLAGS:
         if not options.reuse:
             for side in ("ours", "real"):
                 run(side, suite, options.out, options.selectors)
         unexplained += compare(suite, options.out, explanations)
-    if not options.selectors and not options.suite:
+    if not options.selectors and not options.only:
         for pattern in explanations.unused():
             print(f"unused explanation: {pattern}")
             unexplained += 1
