@@ -213,7 +213,8 @@ async fn poll_until(
     }
 }
 
-/// The failures of checks under `unless` that hold: the wanted state can no longer come.
+/// Why there is nothing to wait for any more: the answer breaks the contract of its endpoint, which every state of it would
+/// keep, or a check under `unless` holds.
 fn unwanted(
     plan: &StepPlan,
     poll: &PollPlan,
@@ -222,6 +223,10 @@ fn unwanted(
     context: StepContext<'_>,
 ) -> Option<Vec<Failure>> {
     let seen = Seen::new(Some(&answer.response), &[]);
+    let breaches = verdict::breaches(answer, plan, &seen, context);
+    if !breaches.is_empty() {
+        return Some(breaches);
+    }
     let reached = poll.unless.iter().find(|check| {
         check.try_map(&mut |t: &Template| t.fill(scope)).is_ok_and(|check| evaluate(&check, &seen).is_ok())
     })?;

@@ -110,7 +110,12 @@ fn judge(
 }
 
 /// Where the answer does not have the shape of its endpoint.
-fn breaches(exchange: &Exchange, plan: &StepPlan, seen: &Seen<'_>, context: StepContext<'_>) -> Vec<Failure> {
+pub(super) fn breaches(
+    exchange: &Exchange,
+    plan: &StepPlan,
+    seen: &Seen<'_>,
+    context: StepContext<'_>,
+) -> Vec<Failure> {
     let Request { method, path, .. } = &exchange.request;
     let endpoint = context.contract.and_then(|contract| contract.endpoint(method, path));
     let mismatches = endpoint.into_iter().flat_map(|endpoint| endpoint.mismatches(seen));

@@ -105,3 +105,18 @@ fn what_is_wrong_in_a_contract_is_told_before_anything_runs() {
     1 problem found; nothing was run
     "##);
 }
+
+/// Waiting does not mend a shape, and a state that never comes must not make the case skipped.
+#[test]
+fn an_answer_of_another_shape_ends_a_poll() {
+    let case = "
+cases:
+  - name: polls
+    steps:
+      - get: /v1/version
+        poll: {within: 60s, timeout_is: skip}
+        expect: [{json: {at: $.version, equals: never}}]
+";
+    let said = project().file("test_cases/a.yaml", case).says(&["--suite=base", "-j1"]);
+    assert!(said.contains("exit 1") && said.contains("missing properties 'commit'"), "{said}");
+}
