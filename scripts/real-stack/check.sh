@@ -25,7 +25,7 @@ scripts/real-stack/install.sh
 source scripts/runner-bin.sh
 
 mkdir -p "$out"
-state=$(mktemp -d)
+state=$(scripts/real-stack/fresh-state.sh)
 trap 'rm -rf "$state"' EXIT
 export LLAMA_STACK_TEST_RECORDING_DIR=$shared/recordings/llama-stack-0.3.0
 export LLAMA_STACK_TEST_INFERENCE_MODE=replay

@@ -10,7 +10,8 @@ export RUNNER_SHARED=${RUNNER_SHARED:-../shared}
 scripts/real-stack/install.sh
 source scripts/runner-bin.sh
 out=$(mktemp -d)
-trap 'rm -rf "$out"' EXIT
+state=$(scripts/real-stack/fresh-state.sh)
+trap 'rm -rf "$out" "$state"' EXIT
 export LLAMA_STACK_TEST_RECORDING_DIR
 LLAMA_STACK_TEST_RECORDING_DIR=$(realpath "$RUNNER_SHARED/recordings/llama-stack-0.3.0")
 unset LLAMA_STACK_CONFIG LLAMA_STACK_TEST_INFERENCE_MODE
@@ -24,7 +25,7 @@ run() {
     local name=$1 status=0
     shift
     (
-        export SQLITE_STORE_DIR=$out/state-$name
+        export SQLITE_STORE_DIR=$state/$name
         source scripts/real-stack/env.sh
         for_responses "$out" "$RUNNER_SHARED/real-stack/run.yaml"
         "$runner" --suite=responses --quiet "${responses_flags[@]}" --report "jsonl=$out/$name.jsonl" "$@" >"$out/$name.log"

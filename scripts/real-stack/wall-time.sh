@@ -16,7 +16,7 @@ fi
 scripts/real-stack/install.sh
 out=$PWD/target/real-stack-reports
 mkdir -p "$out"
-state=$(mktemp -d)
+state=$(scripts/real-stack/fresh-state.sh)
 trap 'rm -rf "$state"' EXIT
 export SQLITE_STORE_DIR=$state LLAMA_STACK_TEST_INFERENCE_MODE=replay
 export LLAMA_STACK_TEST_RECORDING_DIR=$RUNNER_SHARED/recordings/llama-stack-0.3.0
