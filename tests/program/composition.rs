@@ -61,21 +61,66 @@ fn a_provider_of_the_wrong_api_and_one_that_cannot_run_here() {
     ");
 }
 
-/// Every API of this stack, composed by itself.
+/// Every API of this stack, with no more than it needs: its own endpoint answers, one of an API that is not there does not.
 #[test]
-fn lists_for_single_apis_start() {
-    for spec in [
-        "inference=ollama",
-        "datasetio=localfs",
-        "datasetio=localfs,scoring=basic",
-        "inference=ollama,safety=llama-guard",
-        "inference=ollama,vector_io=sqlite-vec,files=localfs",
-        "inference=ollama,files=localfs;batches=reference",
-        "inference=ollama,vector_io=faiss,safety=llama-guard,tool_runtime=model-context-protocol,agents=meta-reference",
+fn each_api_alone_answers_and_no_other() {
+    let evaluates = "inference=ollama,vector_io=faiss,safety=llama-guard,tool_runtime=model-context-protocol,\
+                     agents=meta-reference,datasetio=localfs,scoring=basic,eval=meta-reference";
+    for (spec, own, other) in [
+        ("inference=ollama", "/v1/models", "/v1/files"),
+        ("files=localfs", "/v1/files", "/v1/models"),
+        ("tool_runtime=model-context-protocol", "/v1/toolgroups", "/v1/shields"),
+        ("datasetio=localfs", "/v1beta/datasets", "/v1/scoring-functions"),
+        ("datasetio=localfs,scoring=basic", "/v1/scoring-functions", "/v1/models"),
+        ("inference=ollama,safety=llama-guard", "/v1/shields", "/v1/toolgroups"),
+        ("inference=ollama,vector_io=sqlite-vec,files=localfs", "/v1/vector_stores", "/v1/batches"),
+        ("inference=ollama,files=localfs;batches=reference", "/v1/batches", "/v1/vector_stores"),
+        (
+            "inference=ollama,vector_io=faiss,safety=llama-guard,tool_runtime=model-context-protocol,agents=meta-reference",
+            "/v1/responses",
+            "/v1beta/datasets",
+        ),
+        (evaluates, "/v1alpha/eval/benchmarks", "/v1/batches"),
     ] {
-        let run = Project::new().run(&["-q", "--stack-config", spec]);
+        let case = format!(
+            "cases:\n  - name: paths\n    steps:\n      - {{get: {own}, expect: [{{status: 200}}]}}\n      \
+             - {{get: {other}, expect: [{{status: 404}}]}}\n"
+        );
+        let run = Project::cases(&case).run(&["-q", "--stack-config", spec]);
         assert_eq!(run.code, Some(0), "{spec}: {run}");
     }
+}
+
+#[test]
+fn what_is_no_list_of_providers_is_told() {
+    assert_snapshot!(stack_config("inference=olama"), @r"
+    exit 4
+    --- stderr
+    error: stack `inference=olama`: provider `olama` has the unknown type `olama` for the API `inference` (did you mean `remote::ollama`?); for a provider of your own, use a real Llama Stack instead: --stack-config=server:<run.yaml> --stack=llama-stack
+    ");
+    assert_snapshot!(stack_config("inferense=ollama"), @r"
+    exit 4
+    --- stderr
+    error: stack `inferense=ollama`: Llama Stack has no API `inferense` (did you mean `inference`?)
+    ");
+    assert_snapshot!(stack_config("inference="), @r"
+    exit 4
+    --- stderr
+    error: `inference=` in the list `inference=` is not `api=provider`: write it as `inference=ollama,vector_io=sqlite-vec` (from --stack-config)
+
+    1 problem found; nothing was run
+    ");
+    assert_snapshot!(stack_config("files=localfs,files=localfs"), @r"
+    exit 4
+    --- stderr
+    error: stack `files=localfs,files=localfs`: `files=localfs`: there already is a provider `localfs` for this API; give it another id
+    ");
+    let config = "version: 2\nproviders:\n  inference: [{provider_id: ollama, provider_type: 'remote::ollama', config: [url]}]\n";
+    assert_snapshot!(Project::new().file("run.yaml", config).says(&["--stack-config=run.yaml"]), @r"
+    exit 4
+    --- stderr
+    error: run.yaml: providers.inference[0].config: a mapping is needed
+    ");
 }
 
 const RUN_YAML: &str = "
