@@ -232,7 +232,7 @@ async fn make(
         FixtureKind::Mcp(spec) => {
             return match mcp::Server::start(spec.clone()).await {
                 Ok(server) => {
-                    let value = plan.mcp_value(&server.url);
+                    let value = plan.mcp_value(&server);
                     Ok(Made { value, scope, server: Some(server) })
                 }
                 Err(error) => {

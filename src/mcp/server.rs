@@ -11,6 +11,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
+use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -47,6 +48,8 @@ pub struct ServerSpec {
 #[derive(Debug)]
 pub struct Server {
     pub url: String,
+    /// What it lists.
+    pub tools: Value,
     pub log: Log,
     _stop: DropGuard,
 }
@@ -59,6 +62,7 @@ impl Server {
     pub async fn start(spec: ServerSpec) -> std::io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
+        let tools = spec.tools.definitions()?;
         let stop = CancellationToken::new();
         let (path, router) = match spec.transport {
             Transport::StreamableHttp => ("/mcp", streamable(spec.tools, stop.clone())),
@@ -69,7 +73,7 @@ impl Server {
         let router = router.layer(middleware::from_fn_with_state(gate, Gate::pass));
         let until = stop.clone().cancelled_owned();
         tokio::spawn(async move { axum::serve(listener, router).with_graceful_shutdown(until).await });
-        let server = Self { url: format!("http://{address}{path}"), log, _stop: stop.drop_guard() };
+        let server = Self { url: format!("http://{address}{path}"), tools, log, _stop: stop.drop_guard() };
         tokio::time::timeout(READY_WITHIN, first_answer(address, path)).await??;
         server.log.clear();
         Ok(server)
@@ -166,6 +170,7 @@ mod tests {
         let tools = service.list_all_tools().await.expect("lists");
         let names: Vec<&str> = tools.iter().map(|tool| tool.name.as_ref()).collect();
         assert_eq!(names, ["greet_everyone", "get_boiling_point"]);
+        assert_eq!(json!(tools), server.tools);
         let arguments = json!({"liquid_name": "myawesomeliquid", "celsius": false});
         let Value::Object(arguments) = arguments else { unreachable!() };
         let answer =

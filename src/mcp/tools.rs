@@ -38,10 +38,18 @@ impl ToolSet {
         }
     }
 
+    /// The tools as a server lists them: the result of `tools/list`.
+    ///
+    /// # Errors
+    /// None while the definitions are JSON.
+    pub fn definitions(self) -> serde_json::Result<Value> {
+        let mut sets: Value = serde_json::from_str(DEFINITIONS)?;
+        Ok(sets[self.key()].take())
+    }
+
     fn tools(self) -> Result<Vec<Tool>, ErrorData> {
         let broken = |error: serde_json::Error| ErrorData::internal_error(error.to_string(), None);
-        let mut sets: Value = serde_json::from_str(DEFINITIONS).map_err(broken)?;
-        serde_json::from_value(sets[self.key()].take()).map_err(broken)
+        serde_json::from_value(self.definitions().map_err(broken)?).map_err(broken)
     }
 
     /// What a call returns: a result, or a text that says why there is none.

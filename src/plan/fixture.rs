@@ -19,7 +19,7 @@ use crate::source::{Located, Problems, Span};
 /// What templates of a fixture know that lives longer than a trial, besides what it keeps and what it uses.
 const KNOWN: [&str; 5] = ["env", "fixture", "lacks", "models", "setup"];
 /// What templates know of an MCP server.
-const SERVER_MEMBERS: [&str; 3] = ["headers", "token", "url"];
+const SERVER_MEMBERS: [&str; 4] = ["headers", "token", "tools", "url"];
 
 /// A fixture, lowered.
 #[derive(Debug, Clone)]
@@ -52,8 +52,8 @@ impl FixturePlan {
         &self.members
     }
 
-    /// What templates know of an MCP server that listens at `url`.
-    pub fn mcp_value(&self, url: &str) -> Value {
+    /// What templates know of an MCP server that has started.
+    pub fn mcp_value(&self, server: &mcp::Server) -> Value {
         let token = match &self.kind {
             FixtureKind::Mcp(spec) => spec.token.clone(),
             FixtureKind::Steps { .. } => None,
@@ -61,7 +61,7 @@ impl FixturePlan {
         let headers = token
             .as_ref()
             .map_or_else(|| json!({}), |token| json!({"Authorization": format!("Bearer {token}")}));
-        json!({"url": url, "token": token, "headers": headers})
+        json!({"url": server.url, "token": token, "headers": headers, "tools": server.tools})
     }
 
     /// Whether it is an MCP server.
