@@ -179,8 +179,8 @@ async fn poll_until(
     };
     loop {
         let mut tried = scope.clone();
-        let (end, answer) = attempt(plan, &mut tried, context).await;
-        if let Some(answer) = &answer
+        let Attempt { end, exchange, corrupted } = attempt(plan, &mut tried, context).await;
+        if let Some(answer) = &exchange
             && let Some(failures) = unwanted(plan, poll, &tried, answer, context)
         {
             *scope = tried;
@@ -190,7 +190,8 @@ async fn poll_until(
             *scope = tried;
             return StepEnd::Passed;
         }
-        if started.elapsed() + pause >= within {
+        // What the poll waited for had come; that it was corrupted will not change.
+        if corrupted || started.elapsed() + pause >= within {
             *scope = tried;
             return match (poll.timeout_is, end) {
                 (PollTimeout::Skip, _) => StepEnd::Skipped(format!(
@@ -235,21 +236,28 @@ fn unwanted(
 }
 
 async fn once(plan: &StepPlan, scope: &mut Scope, context: StepContext<'_>) -> StepEnd {
-    attempt(plan, scope, context).await.0
+    attempt(plan, scope, context).await.end
 }
 
-async fn attempt(
-    plan: &StepPlan,
-    scope: &mut Scope,
-    context: StepContext<'_>,
-) -> (StepEnd, Option<Exchange>) {
+/// One try of a step.
+struct Attempt {
+    end: StepEnd,
+    exchange: Option<Exchange>,
+    /// Whether the answer was corrupted before it was judged.
+    corrupted: bool,
+}
+
+async fn attempt(plan: &StepPlan, scope: &mut Scope, context: StepContext<'_>) -> Attempt {
     let before = context.traffic.count(context.trial);
     let heard: Vec<usize> = context.servers.values().map(crate::mcp::Log::len).collect();
-    let exchange = match &plan.request {
+    let mut exchange = match &plan.request {
         None => None,
         Some(request) => match exchanged(request, plan, scope, context).await {
             Ok(exchange) => Some(exchange),
-            Err(failure) => return (StepEnd::Failed(vec![*failure]), None),
+            Err(failure) => {
+                let end = StepEnd::Failed(vec![*failure]);
+                return Attempt { end, exchange: None, corrupted: false };
+            }
         },
     };
     if plan.watches_provider() {
@@ -258,10 +266,24 @@ async fn attempt(
     let calls = context.traffic.seen(context.trial, before);
     let servers = context.servers.iter().zip(heard);
     let mcp: Vec<_> = servers.map(|((name, log), from)| (name.clone(), log.since(from))).collect();
-    let seen = Seen::new(exchange.as_ref().map(|e| &e.response), &calls).with_mcp(&mcp);
-    let failures = verdict::failures(plan, scope, &seen, exchange.as_ref(), context);
-    let end = if failures.is_empty() { StepEnd::Passed } else { StepEnd::Failed(failures) };
-    (end, exchange)
+    let judged = |scope: &mut Scope, exchange: Option<&Exchange>| {
+        let seen = Seen::new(exchange.map(|e| &e.response), &calls).with_mcp(&mcp);
+        let failures = verdict::failures(plan, scope, &seen, exchange, context);
+        if failures.is_empty() { StepEnd::Passed } else { StepEnd::Failed(failures) }
+    };
+    let spoilt = exchange.as_ref().and_then(|e| context.tap?.corrupted(context.slot?, &e.response));
+    // Of a poll's answers the one that would end it is corrupted: the others fail as they are.
+    if spoilt.is_some() && plan.poll.is_some() {
+        let end = judged(&mut scope.clone(), exchange.as_ref());
+        if !matches!(end, StepEnd::Passed) {
+            return Attempt { end, exchange, corrupted: false };
+        }
+    }
+    let corrupted = spoilt.is_some();
+    if let (Some(exchange), Some(response)) = (&mut exchange, spoilt) {
+        exchange.response = response;
+    }
+    Attempt { end: judged(scope, exchange.as_ref()), exchange, corrupted }
 }
 
 async fn exchanged(
@@ -284,10 +306,9 @@ async fn exchanged(
             Err(Box::new(failed))
         }
         Ok(response) => {
-            let response = match (context.tap, context.slot) {
-                (Some(tap), Some(slot)) => tap.pass(slot, response, &plan.span),
-                _ => response,
-            };
+            if let (Some(tap), Some(slot)) = (context.tap, context.slot) {
+                tap.hear(slot, &response, &plan.span);
+            }
             Ok(Exchange { request: made, response })
         }
         Err(error) => {

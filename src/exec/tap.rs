@@ -8,8 +8,9 @@ use crate::http::Response;
 use crate::mutate::{Corruption, apply};
 use crate::source::Span;
 
-/// A poll gets this long at least once answers are corrupted, and [`POLL_FACTOR`] times what it took without.
-const POLL_LEAST: Duration = Duration::from_millis(300);
+/// A poll gets this long at least once answers are corrupted, and [`POLL_FACTOR`] times what it took without. What waits
+/// for a clock that counts seconds may take a whole one longer than it did at first.
+const POLL_LEAST: Duration = Duration::from_secs(2);
 const POLL_FACTOR: u32 = 5;
 
 /// One answer of a clean run: the last one, where a step polled.
@@ -35,7 +36,8 @@ pub(super) struct Tap {
 #[derive(Debug)]
 enum Kind {
     Listening(Mutex<Vec<Heard>>),
-    /// Every try of the exchange with this number is answered corruptly; a poll must not outlast it.
+    /// The exchange with this number is answered corruptly. What that leads to may be a poll for something that never
+    /// comes: it has only so much patience.
     Corrupting {
         exchange: usize,
         corruption: Corruption,
@@ -88,24 +90,26 @@ impl Tap {
         }
     }
 
-    /// What the checks get to see.
-    pub(super) fn pass(&self, slot: Slot, response: Response, step: &Span) -> Response {
+    /// Takes note of an answer, if that is what this tap does.
+    pub(super) fn hear(&self, slot: Slot, response: &Response, step: &Span) {
+        let Kind::Listening(heard) = &self.kind else { return };
+        let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.truncate(slot.number);
+        heard.push(Heard {
+            place: step.file_line(),
+            step: first_line(step),
+            response: response.clone(),
+            took: slot.began.elapsed(),
+        });
+    }
+
+    /// What the checks get to see instead of the answer, where it is this one that is to be corrupted.
+    pub(super) fn corrupted(&self, slot: Slot, response: &Response) -> Option<Response> {
         match &self.kind {
             Kind::Corrupting { exchange, corruption, .. } if *exchange == slot.number => {
-                apply(corruption, &response)
+                Some(apply(corruption, response))
             }
-            Kind::Corrupting { .. } | Kind::Quiet { .. } => response,
-            Kind::Listening(heard) => {
-                let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
-                heard.truncate(slot.number);
-                heard.push(Heard {
-                    place: step.file_line(),
-                    step: first_line(step),
-                    response: response.clone(),
-                    took: slot.began.elapsed(),
-                });
-                response
-            }
+            _ => None,
         }
     }
 

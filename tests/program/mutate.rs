@@ -75,3 +75,33 @@ fn a_case_that_fails_as_it_is_says_nothing() {
     assert_eq!(output.code, Some(1));
     assert!(output.stdout.contains("a::failing: does not pass without corruption: status"), "{output}");
 }
+
+/// A poll that were content with the first answer, corrupted, would leave the last step in the second of the first one.
+const WAITS: &str = r#"cases:
+  - name: waits
+    steps:
+      - post: /v1/conversations
+        body: {json: {}}
+        keep: {first: "$.created_at"}
+      - post: /v1/conversations
+        body: {json: {}}
+        poll: {every: 20ms, within: 30s}
+        expect: [{json: {at: "$.created_at", not_equals: "${{ first }}"}}]
+      - post: /v1/conversations
+        body: {json: {}}
+        expect: [{json: {at: "$.created_at", above: "${{ first }}"}}]
+"#;
+
+#[test]
+fn of_the_answers_to_a_poll_the_one_that_ends_it_is_corrupted() {
+    let project = Project::cases(WAITS);
+    assert_snapshot!(project.says(&["mutate", "--most=1", "--seed=37"]), @"
+    exit 0
+    --- stdout
+    a::waits: 0 of 1 noticed (0.0 %), 1 trial
+      test_cases/a.yaml:7  post: /v1/conversations
+        unnoticed: $.created_at of another type
+
+    0 of 1 noticed (0.0 %) in 1 trial; 0 skipped; seed 37; at most 1 a trial, which left places out in 1 trial
+    ");
+}
