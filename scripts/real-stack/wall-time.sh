@@ -23,32 +23,24 @@ export LLAMA_STACK_TEST_RECORDING_DIR=$RUNNER_SHARED/recordings/llama-stack-0.3.
 source scripts/real-stack/env.sh
 
 failures=0
-# timed SUITE FLAG…
+# timed SUITE FLAG…: the whole suite; and, when that takes longer than it may, what both ran alone.
 timed() {
     local suite=$1 report=$out/wall-time-$1.jsonl began=$EPOCHREALTIME
+    local compare=(python3 scripts/real-stack/wall-time.py "$suite" "$RUNNER_SHARED/verdicts/$suite.tsv")
     shift
+    suite_run "$suite" "$report" "$@"
+    "${compare[@]}" "$report" "$began" "$EPOCHREALTIME" --shared "$out/shared-trials" && return
+    mapfile -t shared <"$out/shared-trials"
+    began=$EPOCHREALTIME
+    suite_run "$suite" "$report" "$@" "${shared[@]}"
+    "${compare[@]}" "$report" "$began" "$EPOCHREALTIME"
+}
+
+suite_run() {
+    local suite=$1 report=$2
+    shift 2
     "$runner" --suite="$suite" --jobs=4 --quiet --stack=llama-stack "--stack-config=server:$RUNNER_SHARED/real-stack/run.yaml" \
         --report "jsonl=$report" "$@" >/dev/null || [[ $? == 1 || $? == 7 ]]
-    python3 - "$suite" "$report" "$RUNNER_SHARED/verdicts/$suite.tsv" "$began" "$EPOCHREALTIME" <<'PYTHON'
-import json
-import sys
-
-suite, report, verdicts, began, ended = sys.argv[1:]
-events = [json.loads(line) for line in open(report, encoding="utf-8")]
-ran = {e["upstream"] for e in events if e["event"] == "trial_finished" and e["outcome"] != "skipped"}
-finished = next(e for e in events if e["event"] == "run_finished")
-rows = [line.rstrip("\n").split("\t") for line in open(verdicts, encoding="utf-8")][1:]
-judged = {row[0]: float(row[2]) for row in rows if row[1] not in ("skipped", "n/a")}
-both = sum(seconds for test, seconds in judged.items() if test in ran)
-every = sum(float(row[2]) for row in rows)
-trials = finished["seconds"]
-whole = float(ended) - float(began)
-shared = len(ran & judged.keys())
-print(f"{suite}: {trials:.0f} s for {shared} tests that pytest spent {both:.0f} s in, and for {len(ran) - shared} that it "
-      f"skips or could not judge: {trials / both:.2f} of that")
-print(f"  with the server's start {whole:.0f} s; pytest's whole file {every:.0f} s ({len(rows)} rows)")
-sys.exit(trials * 3 > both)
-PYTHON
 }
 
 timed base --setup=ollama || failures=1
