@@ -1,6 +1,6 @@
 //! What a target answers at its endpoints: files that a suite names under `contract`, such as `shapes/openai.yaml`.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use super::decode::Table;
 use super::record::record;
@@ -32,27 +32,41 @@ record! {
     }
 }
 
-/// Reads the files that a suite names.
+/// Reads the files, and those in the folders, that a suite names.
 pub fn read(project: &Project, names: &[Located<String>], problems: &mut Problems) -> Vec<ContractFile> {
     let mut files = Vec::new();
     for name in names {
-        if super::leaves_project(name) {
-            let problem = name.problem("this path leaves the project");
-            problems.push(problem.help("paths are relative to the project's root, without `..`"));
-            continue;
+        let paths = match paths(project, name) {
+            Ok(paths) => paths,
+            Err(problem) => {
+                problems.push(problem);
+                continue;
+            }
+        };
+        for path in paths {
+            let (file, _, found) = super::read_one::<ContractFile>(project, &path);
+            files.extend(file.filter(|_| found.is_empty()));
+            problems.extend(found);
         }
-        let (file, _, mut found) = super::read_one::<ContractFile>(project, Path::new(&name.value));
-        if !project.root.join(&name.value).is_file() {
-            found = Problems::default();
-            found.push(missing(name));
-        }
-        files.extend(file.filter(|_| found.is_empty()));
-        problems.extend(found);
     }
     files
 }
 
-fn missing(name: &Located<String>) -> Problem {
-    let problem = name.problem(format!("there is no file `{}`", name.value));
-    problem.help("paths are relative to the project's root")
+fn paths(project: &Project, name: &Located<String>) -> Result<Vec<PathBuf>, Problem> {
+    if super::leaves_project(name) {
+        let problem = name.problem("this path leaves the project");
+        return Err(problem.help("paths are relative to the project's root, without `..`"));
+    }
+    let path = PathBuf::from(&name.value);
+    if project.root.join(&path).is_file() {
+        return Ok(vec![path]);
+    }
+    let below = project.files_below(&path).map_err(|(path, error)| {
+        name.problem(format!("cannot read the directory {}: {error}", path.display()))
+    })?;
+    if below.is_empty() {
+        let problem = name.problem(format!("`{}` is no YAML file, and no folder with one", name.value));
+        return Err(problem.help("paths are relative to the project's root"));
+    }
+    Ok(below)
 }

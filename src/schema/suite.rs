@@ -12,7 +12,7 @@ record! {
         roots: Vec<Located<String>>,
         /// The same forms; what they match is left out.
         exclude: Vec<Located<String>>,
-        /// Files with the shapes of answers, such as `shapes/openai.yaml`; every answer is held against them.
+        /// Files with the shapes of answers, or folders of such files; every answer is held against them.
         contract: Vec<Located<String>>,
         default_setup: Option<Located<String>>,
         /// Run this suite when no other is asked for; at most one suite of a project.

@@ -47,8 +47,16 @@ impl Project {
     /// # Errors
     /// The path and the system's reason, when a directory cannot be read.
     pub fn files(&self, folder: Folder) -> Result<Vec<PathBuf>, (PathBuf, std::io::Error)> {
+        self.files_below(Path::new(folder.name()))
+    }
+
+    /// The same below a path from the root; none where there is no such directory.
+    ///
+    /// # Errors
+    /// As [`Project::files`].
+    pub fn files_below(&self, path: &Path) -> Result<Vec<PathBuf>, (PathBuf, std::io::Error)> {
         let mut found = Vec::new();
-        let top = self.root.join(folder.name());
+        let top = self.root.join(path);
         if top.is_dir() {
             walk(&top, &mut found)?;
         }
