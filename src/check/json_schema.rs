@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::error::Error;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use boon::{CompileError, Compiler, ErrorKind, SchemaIndex, Schemas, UrlLoader, ValidationError};
 use serde_json::Value;
@@ -11,60 +11,62 @@ use serde_json::Value;
 /// What a schema's references are relative to while it is compiled.
 const PLACE: &str = "schema:/";
 
-/// A document with definitions of schemas. What it says is checked once, not once for each part of it.
+/// A document with definitions of schemas. It is compiled once, not once for each part of it, and only when one is asked
+/// for: reading it takes a while, and who lists trials judges nothing.
 pub struct SchemaDocument {
-    json: Arc<Value>,
-    schemas: Arc<Schemas>,
+    json: Value,
+    parts: Vec<String>,
+    compiled: OnceLock<Result<Compiled, String>>,
+}
+
+struct Compiled {
+    schemas: Schemas,
     parts: HashMap<String, Result<SchemaIndex, String>>,
 }
 
 impl SchemaDocument {
     /// A document, of draft 2020-12 unless `$schema` says otherwise, and the JSON pointers of its parts that are schemas;
     /// the empty one is the whole.
-    ///
-    /// # Errors
-    /// The reference in it that leads elsewhere.
-    pub fn new(json: Value, parts: impl IntoIterator<Item = String>) -> Result<Self, String> {
-        if let Some(away) = remote_reference(&json) {
-            return Err(format!("`$ref: {away}` leaves the schema; only local ones such as #/$defs/X work"));
-        }
-        let mut compiler = Compiler::new();
-        compiler.use_loader(Box::new(Nowhere));
-        compiler.add_resource(PLACE, json.clone()).map_err(|error| wrong(&error))?;
-        let mut schemas = Schemas::new();
-        let mut compile = |pointer: String| {
-            let part = compiler.compile(&format!("{PLACE}#{pointer}"), &mut schemas);
-            (pointer, part.map_err(|error| wrong(&error)))
-        };
-        let parts = parts.into_iter().map(&mut compile).collect();
-        Ok(Self { json: Arc::new(json), schemas: Arc::new(schemas), parts })
+    pub fn new(json: Value, parts: impl IntoIterator<Item = String>) -> Arc<Self> {
+        Arc::new(Self { json, parts: parts.into_iter().collect(), compiled: OnceLock::new() })
+    }
+
+    /// One of the parts; of a pointer that is none the schema has a problem.
+    pub fn part(self: &Arc<Self>, pointer: &str) -> SchemaRef {
+        SchemaRef { document: Arc::clone(self), pointer: pointer.to_owned() }
     }
 
     /// Whether a JSON pointer is one of the parts.
     pub fn has(&self, pointer: &str) -> bool {
-        self.parts.contains_key(pointer)
+        self.parts.iter().any(|part| part == pointer)
     }
 
-    /// One of the parts.
-    ///
-    /// # Errors
-    /// Why it is no schema, with the place in the document.
-    pub fn part(&self, pointer: &str) -> Result<SchemaRef, String> {
-        let index = self.parts.get(pointer).ok_or_else(|| format!("no schema at `{pointer}`"))?.clone()?;
-        Ok(SchemaRef {
-            source: (self.json.clone(), pointer.to_owned()),
-            schemas: self.schemas.clone(),
-            index,
-        })
+    fn compiled(&self) -> Result<&Compiled, String> {
+        self.compiled.get_or_init(|| self.compile()).as_ref().map_err(Clone::clone)
+    }
+
+    fn compile(&self) -> Result<Compiled, String> {
+        if let Some(away) = remote_reference(&self.json) {
+            return Err(format!("`$ref: {away}` leaves the schema; only local ones such as #/$defs/X work"));
+        }
+        let mut compiler = Compiler::new();
+        compiler.use_loader(Box::new(Nowhere));
+        compiler.add_resource(PLACE, self.json.clone()).map_err(|error| wrong(&error))?;
+        let mut schemas = Schemas::new();
+        let mut compile = |pointer: &String| {
+            let part = compiler.compile(&format!("{PLACE}#{pointer}"), &mut schemas);
+            (pointer.clone(), part.map_err(|error| wrong(&error)))
+        };
+        let parts = self.parts.iter().map(&mut compile).collect();
+        Ok(Compiled { schemas, parts })
     }
 }
 
-/// A compiled JSON Schema. `$ref` works within its document only.
+/// A JSON Schema. `$ref` works within its document only.
 #[derive(Clone)]
 pub struct SchemaRef {
-    source: (Arc<Value>, String),
-    schemas: Arc<Schemas>,
-    index: SchemaIndex,
+    document: Arc<SchemaDocument>,
+    pointer: String,
 }
 
 impl SchemaRef {
@@ -73,14 +75,33 @@ impl SchemaRef {
     /// # Errors
     /// Why it is no schema, with the place in it.
     pub fn compile(schema: Value) -> Result<Self, String> {
-        SchemaDocument::new(schema, [String::new()])?.part("")
+        let schema = SchemaDocument::new(schema, [String::new()]).part("");
+        schema.index()?;
+        Ok(schema)
     }
 
-    /// All violations, each as (JSON pointer into the value, message).
+    fn index(&self) -> Result<(&Schemas, SchemaIndex), String> {
+        let compiled = self.document.compiled()?;
+        let missing = || Err(format!("no schema at `{}`", self.pointer));
+        let index = compiled.parts.get(&self.pointer).cloned().unwrap_or_else(missing)?;
+        Ok((&compiled.schemas, index))
+    }
+
+    /// Why it is no schema, if it is none, with the place in its document.
+    pub fn problem(&self) -> Option<String> {
+        self.index().err()
+    }
+
+    /// All violations, each as (JSON pointer into the value, message). To what is no schema nothing conforms.
     pub fn violations(&self, value: &Value) -> Vec<(String, String)> {
         let mut found = Vec::new();
-        if let Err(error) = self.schemas.validate(value, self.index) {
-            collect(&error, &mut found);
+        match self.index() {
+            Ok((schemas, index)) => {
+                if let Err(error) = schemas.validate(value, index) {
+                    collect(&error, &mut found);
+                }
+            }
+            Err(problem) => found.push((String::new(), problem)),
         }
         found
     }
@@ -88,13 +109,13 @@ impl SchemaRef {
 
 impl PartialEq for SchemaRef {
     fn eq(&self, other: &Self) -> bool {
-        self.source == other.source
+        self.pointer == other.pointer && self.document.json == other.document.json
     }
 }
 
 impl fmt::Debug for SchemaRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("SchemaRef").field(&self.source).finish()
+        f.debug_tuple("SchemaRef").field(&self.document.json).field(&self.pointer).finish()
     }
 }
 
@@ -185,16 +206,16 @@ mod tests {
         let defs = json!({"n": {"type": "integer"}, "list": {"items": {"$ref": "#/$defs/n"}}});
         let of = |json: Value, parts: &[&str]| {
             SchemaDocument::new(json, parts.iter().map(|part| (*part).to_owned()))
-                .expect("stays within itself")
         };
         let document = of(json!({"$defs": defs, "type": "null"}), &["", "/$defs/list", "/$defs/none"]);
-        let list = document.part("/$defs/list").unwrap();
+        let list = document.part("/$defs/list");
         assert_eq!(list.violations(&json!([1])), []);
         assert_eq!(list.violations(&json!(["x"])).len(), 1);
-        assert_eq!(document.part("").unwrap().violations(&json!([1])).len(), 1);
-        assert!(document.part("/$defs/none").is_err());
+        assert_eq!(document.part("").violations(&json!([1])).len(), 1);
+        assert!(document.part("/$defs/none").problem().is_some());
+        assert_eq!(document.part("/$defs/other").violations(&json!(1)).len(), 1, "is no part");
         let wrong = of(json!({"$defs": {"n": {"type": "integr"}}}), &["/$defs/n"]);
-        assert!(wrong.part("/$defs/n").unwrap_err().contains("at /$defs/n/type"));
+        assert!(wrong.part("/$defs/n").problem().unwrap().contains("at /$defs/n/type"));
     }
 
     #[test]

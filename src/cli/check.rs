@@ -15,7 +15,7 @@ use super::options;
 use crate::plan::resolve::SuiteChoice;
 use crate::plan::{Inputs, Selection, build, expectations, lint, resolve};
 use crate::report::text::count;
-use crate::schema::FileKind;
+use crate::schema::{FileKind, verify_schemas};
 use crate::source::parallel::in_parallel;
 use crate::source::{Problem, Problems};
 
@@ -49,21 +49,19 @@ pub(super) fn schema(args: &SchemaArgs) -> Result<ExitStatus, String> {
 
 /// Checks the whole project and prints what is wrong.
 pub(super) fn check(args: &CheckArgs, machine: &Machine, loaded: &Loaded) -> ExitStatus {
-    if loaded.project.is_none() {
+    let Some(project) = &loaded.project else {
         anstream::eprintln!("{}", super::NO_PROJECT);
         return ExitStatus::Usage;
-    }
+    };
     let documents = &loaded.documents;
     let mut problems = loaded.problems.clone();
     let (plans, known) = every_plan(loaded, &mut problems);
     expectations::stale(documents, &known, machine.today, &mut problems);
     lint::documents(documents, &loaded.parameters, &mut problems);
-    let project = loaded.project.as_ref();
-    for (project, suite) in
-        project.into_iter().flat_map(|project| documents.suites.iter().map(move |s| (project, s)))
-    {
+    for suite in &documents.suites {
         super::contract(project, suite, &mut problems);
     }
+    verify_schemas(project, &mut problems);
     let cases = documents.cases.iter().map(|file| file.cases.len()).sum();
     let checked = [
         (documents.suites.len(), "suite"),

@@ -221,6 +221,9 @@ fn prepare<'a>(
     let runs = !matches!(purpose, Purpose::List(_) | Purpose::Explain);
     let suite = settings.suite.as_ref().filter(|_| runs && !run_args.no_contract);
     let contract = suite.and_then(|(suite, _)| contract(project, suite, &mut problems));
+    if runs {
+        schema::verify_schemas(project, &mut problems);
+    }
     match (stack, plan) {
         (Some(stack), Some(mut plan)) => {
             let occasion = again::occasion(&options, &settings);

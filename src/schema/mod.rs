@@ -27,6 +27,7 @@ pub use expectation::ExpectationFile;
 pub use fault::Fault;
 pub use fixture::FixtureFile;
 pub use kind::FileKind;
+pub use schema_file::verify as verify_schemas;
 pub use setup::Setup;
 pub use stack::StackDefinition;
 pub use suite::Suite;

@@ -8,7 +8,8 @@ use serde_json::{Map, Value};
 
 use crate::check::{SchemaDocument, SchemaRef};
 use crate::source::nearest::suggestion;
-use crate::source::{Node, Problem, Problems, SourceFile};
+use crate::source::project::Project;
+use crate::source::{Node, Problem, Problems, SourceFile, Span};
 
 /// What a part of a document may refer to: definitions, of JSON Schema and of OpenAPI.
 const DEFINITIONS: [&str; 4] = ["$schema", "$defs", "definitions", "components"];
@@ -21,36 +22,52 @@ type Documents = HashMap<(PathBuf, String), Arc<Document>>;
 struct Document {
     json: Value,
     /// The definitions alone, for parts: the rest of it says something of other values.
-    definitions: OnceLock<Result<SchemaDocument, String>>,
+    definitions: OnceLock<Arc<SchemaDocument>>,
 }
 
-/// The schema that `reference` names: a path from the project's root, and a JSON pointer after `#`.
+/// What was referred to, and where first, by project: see [`verify`].
+static REFERENCES: LazyLock<Mutex<Vec<(SchemaRef, Span)>>> = LazyLock::new(Mutex::default);
+
+/// The schema that `reference` names: a path from the project's root, and a JSON pointer after `#`. Whether it is one is
+/// for [`verify`] to say.
 pub(super) fn read(reference: &str, node: &Node, problems: &mut Problems) -> Option<SchemaRef> {
     let (path, pointer) = reference.split_once('#').unwrap_or((reference, ""));
     let document = document(path, node, problems)?;
-    let schema = if pointer.is_empty() {
-        return compiled(SchemaRef::compile(document.json.clone()), node, problems);
-    } else if document.json.pointer(pointer).is_none() {
+    if document.json.pointer(pointer).is_none() {
         problems.push(nothing_there(path, pointer, &document.json, node));
         return None;
-    } else {
-        document.definitions.get_or_init(|| {
-            let json = definitions(&document.json);
-            let parts = names(&json);
-            SchemaDocument::new(json, parts)
-        })
-    };
-    let schema = match schema {
-        Ok(known) if known.has(pointer) => known.part(pointer),
-        Ok(_) => SchemaDocument::new(definitions(&document.json), [pointer.to_owned()])
-            .and_then(|d| d.part(pointer)),
-        Err(error) => Err(error.clone()),
-    };
-    compiled(schema, node, problems)
+    }
+    let schema = document.part(pointer);
+    let mut references = REFERENCES.lock().unwrap_or_else(PoisonError::into_inner);
+    references.push((schema.clone(), node.span.clone()));
+    Some(schema)
 }
 
-fn compiled(schema: Result<SchemaRef, String>, node: &Node, problems: &mut Problems) -> Option<SchemaRef> {
-    schema.map_err(|error| problems.push(node.problem(error))).ok()
+/// Reports the schemas in files of a project that are none: what reading leaves out, because it takes a while.
+pub fn verify(project: &Project, problems: &mut Problems) {
+    let references = REFERENCES.lock().unwrap_or_else(PoisonError::into_inner);
+    for (schema, span) in references.iter().filter(|(_, span)| span.file.root == project.root) {
+        if let Some(problem) = schema.problem() {
+            problems.push(Problem::new(problem).at(span));
+        }
+    }
+}
+
+impl Document {
+    fn part(&self, pointer: &str) -> SchemaRef {
+        if pointer.is_empty() {
+            return SchemaDocument::new(self.json.clone(), [String::new()]).part("");
+        }
+        let shared = self.definitions.get_or_init(|| {
+            let json = definitions(&self.json);
+            let parts = names(&json);
+            SchemaDocument::new(json, parts)
+        });
+        if shared.has(pointer) {
+            return shared.part(pointer);
+        }
+        SchemaDocument::new(definitions(&self.json), [pointer.to_owned()]).part(pointer)
+    }
 }
 
 fn document(path: &str, node: &Node, problems: &mut Problems) -> Option<Arc<Document>> {
