@@ -10,7 +10,7 @@ use super::request;
 use super::tap::{Slot, Tap};
 use super::trace::{Asked, ExchangeLog};
 use super::traffic::Traffic;
-use super::verdict::{self, Exchange, failure};
+use super::verdict::{Exchange, Verdict, failure};
 use crate::check::{Contract, Seen, evaluate};
 use crate::http::client::{Transport, TransportError};
 use crate::http::{BodyEnd, HeaderMap, curl};
@@ -179,34 +179,37 @@ async fn poll_until(
     };
     loop {
         let mut tried = scope.clone();
-        let Attempt { end, exchange, corrupted } = attempt(plan, &mut tried, context).await;
+        let Attempt { verdict, exchange, corrupted } = attempt(plan, &mut tried, context).await;
+        // What every state of the endpoint would keep is broken: there is nothing to wait for any more.
+        if !verdict.breaches.is_empty() {
+            *scope = tried;
+            return StepEnd::Failed(verdict.breaches);
+        }
         if let Some(answer) = &exchange
             && let Some(failures) = unwanted(plan, poll, &tried, answer, context)
         {
             *scope = tried;
             return StepEnd::Failed(failures);
         }
-        if matches!(end, StepEnd::Passed) {
+        if verdict.holds() {
             *scope = tried;
             return StepEnd::Passed;
         }
         // What the poll waited for had come; that it was corrupted will not change.
         if corrupted || started.elapsed() + pause >= within {
             *scope = tried;
-            return match (poll.timeout_is, end) {
-                (PollTimeout::Skip, _) => StepEnd::Skipped(format!(
-                    "{}: did not hold within {}s",
-                    plan.span.file_line(),
-                    poll.within.as_secs_f64()
-                )),
-                (PollTimeout::Fail, StepEnd::Failed(mut failures)) => {
+            let waited = poll.within.as_secs_f64();
+            return match poll.timeout_is {
+                PollTimeout::Skip => {
+                    StepEnd::Skipped(format!("{}: did not hold within {waited}s", plan.span.file_line()))
+                }
+                PollTimeout::Fail => {
+                    let mut failures = verdict.into_failures();
                     if let Some(first) = failures.first_mut() {
-                        first.title =
-                            format!("after polling for {}s: {}", poll.within.as_secs_f64(), first.title);
+                        first.title = format!("after polling for {waited}s: {}", first.title);
                     }
                     StepEnd::Failed(failures)
                 }
-                (PollTimeout::Fail, other) => other,
             };
         }
         tokio::time::sleep(pause).await;
@@ -214,8 +217,7 @@ async fn poll_until(
     }
 }
 
-/// Why there is nothing to wait for any more: the answer breaks the contract of its endpoint, which every state of it would
-/// keep, or a check under `unless` holds.
+/// The failures of checks under `unless` that hold: the wanted state can no longer come.
 fn unwanted(
     plan: &StepPlan,
     poll: &PollPlan,
@@ -224,10 +226,6 @@ fn unwanted(
     context: StepContext<'_>,
 ) -> Option<Vec<Failure>> {
     let seen = Seen::new(Some(&answer.response), &[]);
-    let breaches = verdict::breaches(answer, plan, &seen, context);
-    if !breaches.is_empty() {
-        return Some(breaches);
-    }
     let reached = poll.unless.iter().find(|check| {
         check.try_map(&mut |t: &Template| t.fill(scope)).is_ok_and(|check| evaluate(&check, &seen).is_ok())
     })?;
@@ -236,12 +234,13 @@ fn unwanted(
 }
 
 async fn once(plan: &StepPlan, scope: &mut Scope, context: StepContext<'_>) -> StepEnd {
-    attempt(plan, scope, context).await.end
+    let verdict = attempt(plan, scope, context).await.verdict;
+    if verdict.holds() { StepEnd::Passed } else { StepEnd::Failed(verdict.into_failures()) }
 }
 
 /// One try of a step.
 struct Attempt {
-    end: StepEnd,
+    verdict: Verdict,
     exchange: Option<Exchange>,
     /// Whether the answer was corrupted before it was judged.
     corrupted: bool,
@@ -255,8 +254,8 @@ async fn attempt(plan: &StepPlan, scope: &mut Scope, context: StepContext<'_>) -
         Some(request) => match exchanged(request, plan, scope, context).await {
             Ok(exchange) => Some(exchange),
             Err(failure) => {
-                let end = StepEnd::Failed(vec![*failure]);
-                return Attempt { end, exchange: None, corrupted: false };
+                let verdict = Verdict::unanswered(*failure);
+                return Attempt { verdict, exchange: None, corrupted: false };
             }
         },
     };
@@ -268,22 +267,21 @@ async fn attempt(plan: &StepPlan, scope: &mut Scope, context: StepContext<'_>) -
     let mcp: Vec<_> = servers.map(|((name, log), from)| (name.clone(), log.since(from))).collect();
     let judged = |scope: &mut Scope, exchange: Option<&Exchange>| {
         let seen = Seen::new(exchange.map(|e| &e.response), &calls).with_mcp(&mcp);
-        let failures = verdict::failures(plan, scope, &seen, exchange, context);
-        if failures.is_empty() { StepEnd::Passed } else { StepEnd::Failed(failures) }
+        Verdict::of(plan, scope, &seen, exchange, context)
     };
     let spoilt = exchange.as_ref().and_then(|e| context.tap?.corrupted(context.slot?, &e.response));
     // Of a poll's answers the one that would end it is corrupted: the others fail as they are.
     if spoilt.is_some() && plan.poll.is_some() {
-        let end = judged(&mut scope.clone(), exchange.as_ref());
-        if !matches!(end, StepEnd::Passed) {
-            return Attempt { end, exchange, corrupted: false };
+        let verdict = judged(&mut scope.clone(), exchange.as_ref());
+        if !verdict.holds() {
+            return Attempt { verdict, exchange, corrupted: false };
         }
     }
     let corrupted = spoilt.is_some();
     if let (Some(exchange), Some(response)) = (&mut exchange, spoilt) {
         exchange.response = response;
     }
-    Attempt { end: judged(scope, exchange.as_ref()), exchange, corrupted }
+    Attempt { verdict: judged(scope, exchange.as_ref()), exchange, corrupted }
 }
 
 async fn exchanged(

@@ -24,20 +24,46 @@ pub(super) struct Exchange {
     pub(super) response: Response,
 }
 
-/// Keeps what the step keeps and judges what it got; no failure at all when everything holds.
-pub(super) fn failures(
-    plan: &StepPlan,
-    scope: &mut Scope,
-    seen: &Seen<'_>,
-    exchange: Option<&Exchange>,
-    context: StepContext<'_>,
-) -> Vec<Failure> {
-    let mut failures = keep(plan, scope, seen, exchange, context);
-    for check in &plan.expect {
-        failures.extend(judge(check, plan, scope, seen, exchange, context));
+/// What is wrong, in two parts.
+#[derive(Debug)]
+pub(super) struct Verdict {
+    /// With what the step keeps and expects.
+    own: Vec<Failure>,
+    /// With the shape that answers of the endpoint have.
+    pub(super) breaches: Vec<Failure>,
+}
+
+impl Verdict {
+    /// Keeps what the step keeps and judges what it got.
+    pub(super) fn of(
+        plan: &StepPlan,
+        scope: &mut Scope,
+        seen: &Seen<'_>,
+        exchange: Option<&Exchange>,
+        context: StepContext<'_>,
+    ) -> Self {
+        let mut own = keep(plan, scope, seen, exchange, context);
+        for check in &plan.expect {
+            own.extend(judge(check, plan, scope, seen, exchange, context));
+        }
+        let breaches = exchange.map(|exchange| breaches(exchange, plan, seen, context)).unwrap_or_default();
+        Self { own, breaches }
     }
-    failures.extend(exchange.into_iter().flat_map(|exchange| breaches(exchange, plan, seen, context)));
-    readable(failures)
+
+    /// There was no answer to judge.
+    pub(super) fn unanswered(failure: Failure) -> Self {
+        Self { own: vec![failure], breaches: Vec::new() }
+    }
+
+    pub(super) fn holds(&self) -> bool {
+        self.own.is_empty() && self.breaches.is_empty()
+    }
+
+    /// All of it, as it is shown.
+    pub(super) fn into_failures(mut self) -> Vec<Failure> {
+        self.own.append(&mut self.breaches);
+        readable(self.own)
+    }
 }
 
 /// The exchange is shown once, with the first failure. A name that is undefined because keeping it failed is no
@@ -100,30 +126,26 @@ fn judge(
         other => other,
     };
     let Err(mismatches) = evaluate(&filled, seen) else { return Vec::new() };
-    mismatches
-        .into_iter()
-        .map(|mismatch| {
-            let title = headline(&mismatch);
-            failure(FailureKind::Mismatch, title, mismatch.detail, &check.span, exchange, plan, context)
-        })
-        .collect()
+    mismatches.into_iter().map(|mismatch| differs(mismatch, &check.span, exchange, plan, context)).collect()
 }
 
 /// Where the answer does not have the shape of its endpoint.
-pub(super) fn breaches(
-    exchange: &Exchange,
-    plan: &StepPlan,
-    seen: &Seen<'_>,
-    context: StepContext<'_>,
-) -> Vec<Failure> {
+fn breaches(exchange: &Exchange, plan: &StepPlan, seen: &Seen<'_>, context: StepContext<'_>) -> Vec<Failure> {
     let Request { method, path, .. } = &exchange.request;
     let endpoint = context.contract.and_then(|contract| contract.endpoint(method, path));
     let mismatches = endpoint.into_iter().flat_map(|endpoint| endpoint.mismatches(seen));
-    let failed = |mismatch: Mismatch| {
-        let title = headline(&mismatch);
-        failure(FailureKind::Mismatch, title, mismatch.detail, &plan.span, Some(exchange), plan, context)
-    };
-    mismatches.map(failed).collect()
+    mismatches.map(|mismatch| differs(mismatch, &plan.span, Some(exchange), plan, context)).collect()
+}
+
+fn differs(
+    mismatch: Mismatch,
+    span: &Span,
+    exchange: Option<&Exchange>,
+    plan: &StepPlan,
+    context: StepContext<'_>,
+) -> Failure {
+    let title = headline(&mismatch);
+    failure(FailureKind::Mismatch, title, mismatch.detail, span, exchange, plan, context)
 }
 
 fn headline(mismatch: &Mismatch) -> String {

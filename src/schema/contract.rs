@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::decode::Table;
+use super::decode::{Decode, Table};
 use super::record::record;
+use super::schema_file;
 use crate::check::SchemaRef;
 use crate::source::project::Project;
 use crate::source::{Located, Node, Problem, Problems};
@@ -44,7 +45,14 @@ pub fn read(project: &Project, names: &[Located<String>], problems: &mut Problem
             }
         };
         for path in paths {
-            let (file, _, found) = super::read_one::<ContractFile>(project, &path);
+            let mut found = Problems::default();
+            let file = match schema_file::document(&project.root, &path.to_string_lossy()) {
+                Ok(document) => ContractFile::decode(&document.node, &mut found),
+                Err(problem) => {
+                    found.push(problem);
+                    None
+                }
+            };
             files.extend(file.filter(|_| found.is_empty()));
             problems.extend(found);
         }

@@ -1,9 +1,5 @@
 //! Matchers as written: which value each name takes, and the small values they are made of.
 
-use std::collections::HashMap;
-use std::path::PathBuf;
-use std::sync::{LazyLock, Mutex, PoisonError};
-
 use serde_json::json;
 
 use super::decode::{Decode, wrong_kind};
@@ -193,32 +189,10 @@ impl Decode for Pattern {
     }
 }
 
-/// Schemas are the same in many cases, and compiling one takes a while. A process reads its project once.
-static COMPILED: LazyLock<Mutex<HashMap<(PathBuf, String), SchemaRef>>> = LazyLock::new(Mutex::default);
-
 impl Decode for SchemaRef {
     const EXPECTED: &'static str = "a JSON Schema, or the path of one";
     fn decode(node: &Node, problems: &mut Problems) -> Option<Self> {
-        // Without a path it is in the file that it stands in.
-        let here = match &node.value {
-            NodeValue::Text(text) if text.starts_with('#') => {
-                Some(format!("{}{text}", node.span.file.path.display()))
-            }
-            _ => None,
-        };
-        let written = here.clone().unwrap_or_else(|| node.to_json().to_string());
-        let key = (node.span.file.root.clone(), written);
-        if let Some(known) = COMPILED.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
-            return Some(known.clone());
-        }
-        let schema = match &node.value {
-            NodeValue::Text(reference) => {
-                super::schema_file::read(here.as_ref().unwrap_or(reference), node, problems)?
-            }
-            _ => Self::compile(node.to_json()).map_err(|error| problems.push(node.problem(error))).ok()?,
-        };
-        COMPILED.lock().unwrap_or_else(PoisonError::into_inner).insert(key, schema.clone());
-        Some(schema)
+        super::schema_file::schema(node, problems)
     }
     fn describe(_: &mut Definitions) -> Shape {
         json!({"type": ["object", "boolean", "string"]})
