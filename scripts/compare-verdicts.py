@@ -46,15 +46,7 @@ def read_trials(path: pathlib.Path) -> list[Trial]:
     return trials
 
 
-def read_verdicts(path: pathlib.Path) -> dict[str, tuple[str, str]]:
-    """Upstream test id to outcome and reason; rows that settle nothing keep the outcome `n/a`."""
-    rows = [line.split("\t") for line in path.read_text("utf-8").splitlines()]
-    if not rows or rows[0][:2] != ["test_id", "outcome"]:
-        unusable(f"{path}: the first line must name the columns test_id and outcome")
-    return {row[0]: (row[1], row[3] if len(row) > 3 else "") for row in rows[1:] if len(row) > 1}
-
-
-def compare(trials: list[Trial], verdicts: dict[str, tuple[str, str]]) -> tuple[set[str], list[Difference]]:
+def compare(trials: list[Trial], verdicts: dict[str, runs.Verdict]) -> tuple[set[str], list[Difference]]:
     """The verdicts that trials agree with, and what does not."""
     agree, differences = set(), []
     for trial in trials:
@@ -65,7 +57,7 @@ def compare(trials: list[Trial], verdicts: dict[str, tuple[str, str]]) -> tuple[
         elif trial.upstream not in verdicts:
             differences.append(Difference("no verdict", trial.upstream, f"{trial.outcome} ({trial.id}){why}"))
         else:
-            wanted, pytest_reason = verdicts[trial.upstream]
+            wanted, _, pytest_reason = verdicts[trial.upstream]
             if wanted == trial.outcome:
                 agree.add(trial.upstream)
             elif wanted != "n/a":
@@ -80,7 +72,7 @@ def compare(trials: list[Trial], verdicts: dict[str, tuple[str, str]]) -> tuple[
                     kind = "offline"
                 differences.append(Difference(kind, trial.upstream, text))
     seen = {trial.upstream for trial in trials}
-    for key, (outcome, _) in verdicts.items():
+    for key, (outcome, *_) in verdicts.items():
         if key not in seen and outcome != "n/a":
             differences.append(Difference("no trial", key, f"pytest {outcome}"))
     return agree, differences
@@ -101,7 +93,7 @@ def main() -> int:
 
     try:
         trials = [t for t in read_trials(args.report) if t.upstream is None or in_scope(t.upstream)]
-        verdicts = {key: row for key, row in read_verdicts(args.verdicts).items() if in_scope(key)}
+        verdicts = {key: row for key, row in runs.verdicts(args.verdicts).items() if in_scope(key)}
         explanations = runs.Explanations(args.explanations)
     except OSError as error:
         unusable(str(error))
@@ -125,7 +117,7 @@ def main() -> int:
         if total := counts[kind, True] + counts[kind, False]:
             parts.append(f"{total} {kind} ({counts[kind, True]} explained)")
     print(f"{args.report.name} against {args.verdicts.name}: {', '.join(parts)}")
-    settled = {key for key, (outcome, _) in verdicts.items() if outcome != "n/a"}
+    settled = {key for key, (outcome, *_) in verdicts.items() if outcome != "n/a"}
     with_trial = settled & {trial.upstream for trial in trials}
     apart = {difference.key for difference in differences if difference.kind in ("more", "offline")}
     judged = with_trial - apart

@@ -51,6 +51,21 @@ def trials(path: pathlib.Path) -> list[Trial]:
     return [Trial(e["id"], e["outcome"], e.get("reason") or "", e.get("upstream"), e["matches"]) for e in ended]
 
 
+class Verdict(typing.NamedTuple):
+    # `n/a` for a row that settles nothing.
+    outcome: str
+    seconds: float
+    reason: str
+
+
+def verdicts(path: pathlib.Path) -> dict[str, Verdict]:
+    """What pytest's run came to, by upstream test id."""
+    rows = [line.split("\t") for _, line in lines(path)]
+    if not rows or rows[0] != ["test_id", "outcome", "seconds", "reason"]:
+        unusable(f"{path}: the first line must name the columns test_id, outcome, seconds and reason")
+    return {test: Verdict(outcome, float(seconds), reason) for test, outcome, seconds, reason in rows[1:]}
+
+
 class Recordings:
     """Upstream's recordings that a test is named in."""
 

@@ -22,15 +22,15 @@ options = parser.parse_args()
 report = pathlib.Path(options.report)
 ran = {e["upstream"]: e["id"] for e in runs.events(report, "trial_finished") if e["outcome"] != "skipped"}
 (trials,) = (e["seconds"] for e in runs.events(report, "run_finished"))
-rows = [line.split("\t") for _, line in runs.lines(pathlib.Path(options.verdicts))][1:]
-judged = {row[0]: float(row[2]) for row in rows if row[1] not in ("skipped", "n/a")}
+verdicts = runs.verdicts(pathlib.Path(options.verdicts))
+judged = {test: verdict.seconds for test, verdict in verdicts.items() if verdict.outcome not in ("skipped", "n/a")}
 both = ran.keys() & judged.keys()
 pytest = sum(judged[test] for test in both)
 print(
     f"{options.suite}: {trials:.1f} s for {len(both)} tests that pytest spent {pytest:.1f} s in, and for {len(ran) - len(both)} "
     f"that it skips or could not judge: {trials / pytest:.2f} of that"
 )
-print(f"  with the server's start {options.ended - options.began:.0f} s; pytest's whole file {sum(float(row[2]) for row in rows):.0f} s ({len(rows)} rows)")
+print(f"  with the server's start {options.ended - options.began:.0f} s; pytest's whole file {sum(verdict.seconds for verdict in verdicts.values()):.0f} s ({len(verdicts)} rows)")
 if options.shared:
     pathlib.Path(options.shared).write_text("".join(f"{ran[test]}\n" for test in both), encoding="utf-8")
 sys.exit(trials * 3 > pytest)
